@@ -1,0 +1,29 @@
+"""The one family of exceptions that Horner raises for what a user can put right."""
+
+
+class HornerError(Exception):
+    """Something the user gave cannot be used; the message says what, where, and what to do."""
+
+
+class PlanError(HornerError):
+    """A plan cannot be parsed, or does not fit the model it is meant for."""
+
+
+class ModelError(HornerError):
+    """A model holds something that Horner cannot capture, approximate or lower."""
+
+
+class FileError(HornerError):
+    """A file is missing, unreadable, malformed or cannot be written."""
+
+
+class DataError(HornerError):
+    """A data set or an image cannot be found, verified or used."""
+
+
+class CompileError(HornerError):
+    """The C compiler is missing or refused the generated code."""
+
+
+class TrainingError(HornerError):
+    """A training run cannot start, go on or resume as asked."""
