@@ -13,6 +13,10 @@ class ModelError(HornerError):
     """A model holds something that Horner cannot capture, approximate or lower."""
 
 
+class ProgramError(HornerError):
+    """A program is inconsistent, or would overflow the arithmetic it is meant for."""
+
+
 class FileError(HornerError):
     """A file is missing, unreadable, malformed or cannot be written."""
 
