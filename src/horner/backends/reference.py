@@ -210,7 +210,7 @@ def _by_level(conv: Conv, inputs: np.ndarray, matrix: np.ndarray, result: Value)
         sums = []
         for level in range(int(weights.zero), 1 << weights.level_bits):
             of_level = [taps[:, int(i)] for i in np.flatnonzero(levels == level)]
-            sums.append(functools.reduce(lambda a, b: a + b, of_level) if of_level else taps[:, 0] * 0)
+            sums.append(functools.reduce(lambda a, b: a + b, of_level) if of_level else np.zeros_like(taps[:, 0]))
         gathered = weights.curve.gather(sums)
         products = [value * curves[number, order] for order, value in enumerate(gathered)]
         outputs.append(functools.reduce(lambda a, b: a + b, products))
