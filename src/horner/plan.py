@@ -1,0 +1,471 @@
+"""What to approximate and how: a plan is parsed once, matched to a model, and read by everything after.
+
+A plan is a list of rules, each a pattern of layer names and what holds for the layers it matches::
+
+    afsc afmc                                   segments of 4 filters and of 4 channels, linear, in every layer
+    out=linear/4 in=linear/4 row=quadratic      the axes by name; /4 is the segment, without it the whole axis
+    bits=6; conv1: row=linear col=linear; fc*: ranked=linear/4bit zero; fc3: dense bits=8
+
+An exact name beats a pattern (`*`, `?`, `[...]`), a pattern beats the rule without one, and of two patterns
+that match the later one holds. The rule that holds says everything about a layer's axes; `bits`, `bias`,
+`bias_bits`, `scale` and `scale_bits` that it does not mention are those of the rule without a pattern.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from horner.basis import LONGEST_POW2, Axis, Nodes
+from horner.errors import PlanError
+from horner.program.schedule import AXES
+from horner.program.weights import FLOAT_BITS, LARGEST_COEFFICIENT_BITS, LARGEST_LEVEL_BITS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import nn
+
+DEGREES = ("constant", "linear", "quadratic")
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """Polynomials of `degree` (0, 1, 2) over segments of an axis, whose length the layer decides.
+
+    Parameters
+    ----------
+    degree
+        0 (constant), 1 (linear) or 2 (quadratic).
+    segment
+        Positions per segment; None, and anything longer than the axis, is the whole axis.
+    nodes
+        `index` (0, 1, 2, 3, ...) or `pow2` (0, 1, 2, 4, ...).
+
+    >>> str(AxisPlan(1, 4, "pow2"))
+    'linear/4@pow2'
+    >>> AxisPlan(1, 4).axis(6).coefficients
+    4
+    """
+
+    degree: int
+    segment: int | None = None
+    nodes: Nodes = "index"
+
+    def __post_init__(self) -> None:
+        _check_degree(self.degree)
+        if self.segment is not None and self.segment < 1:
+            raise PlanError(f"a segment needs at least one position, not {self.segment}")
+        if self.nodes not in ("index", "pow2"):
+            raise PlanError(f"nodes {self.nodes!r} are not one of 'index', 'pow2'")
+        if self.nodes == "pow2" and self.segment is not None and self.segment > LONGEST_POW2:
+            raise PlanError(f"pow2 nodes need segments of at most {LONGEST_POW2} positions, not {self.segment}")
+
+    def axis(self, length: int) -> Axis:
+        """Return the basis of an axis of `length` positions."""
+        return Axis(length, self.segment, self.degree, self.nodes)
+
+    def __str__(self) -> str:
+        segment = "" if self.segment is None else f"/{self.segment}"
+        return DEGREES[self.degree] + segment + ("@pow2" if self.nodes == "pow2" else "")
+
+
+@dataclass(frozen=True)
+class RankedPlan:
+    """Weights as stored levels on a polynomial curve.
+
+    Parameters
+    ----------
+    degree
+        Of the curve: 1 is a uniform quantiser, 2 a non-uniform one.
+    level_bits
+        Bits stored per weight, 1 to 8.
+    per_filter
+        One curve per filter instead of one for the layer.
+    zero
+        Level 0 means the weight 0.
+
+    >>> str(RankedPlan(1, 4, zero=True))
+    'linear/4bit zero'
+    """
+
+    degree: int
+    level_bits: int
+    per_filter: bool = False
+    zero: bool = False
+
+    def __post_init__(self) -> None:
+        _check_degree(self.degree)
+        if not 1 <= self.level_bits <= LARGEST_LEVEL_BITS:
+            raise PlanError(f"levels of {self.level_bits} bits; 1 to {LARGEST_LEVEL_BITS} are possible")
+
+    @property
+    def curve(self) -> Axis:
+        """The axis of levels that the curve's polynomial runs over."""
+        return Axis((1 << self.level_bits) - int(self.zero), degree=self.degree)
+
+    def __str__(self) -> str:
+        flags = [flag for flag, on in (("per_filter", self.per_filter), ("zero", self.zero)) if on]
+        return " ".join([f"{DEGREES[self.degree]}/{self.level_bits}bit", *flags])
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """All that is decided about one layer.
+
+    Parameters
+    ----------
+    out, in_, row, col
+        The weight's four axes; None leaves an axis dense.
+    ranked
+        Levels on a curve, instead of axes.
+    map
+        (rows, columns) of the feature map that a Linear's inputs are the flatten of; None reads them as
+        channels of one position. A convolution has its own rows and columns and ignores it.
+    bits
+        Bits per stored coefficient: 2 to 16, or 32 for float.
+    bias, scale
+        How the per-channel vectors left after folding batch normalisation follow the outputs; None stores
+        every channel's own.
+    bias_bits, scale_bits
+        As `bits`, for those vectors.
+
+    >>> print(LayerPlan(out=AxisPlan(1, 4), row=AxisPlan(2), bits=6))
+    out=linear/4 row=quadratic bits=6
+    """
+
+    out: AxisPlan | None = None
+    in_: AxisPlan | None = None
+    row: AxisPlan | None = None
+    col: AxisPlan | None = None
+    ranked: RankedPlan | None = None
+    map: tuple[int, int] | None = None
+    bits: int = 8
+    bias: AxisPlan | None = None
+    bias_bits: int = 8
+    scale: AxisPlan | None = None
+    scale_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.ranked is not None and any(self.by_axis):
+            named = " ".join(name for name, axis in zip(AXES, self.by_axis, strict=True) if axis)
+            raise PlanError(f"weights follow either their position ({named}) or a ranked curve, not both")
+        if self.map is not None and (len(self.map) != 2 or min(self.map) < 1):
+            raise PlanError(f"a map is (rows, columns), both positive, not {self.map}")
+        for key in ("bits", "bias_bits", "scale_bits"):
+            bits = getattr(self, key)
+            if bits != FLOAT_BITS and not 2 <= bits <= LARGEST_COEFFICIENT_BITS:
+                raise PlanError(
+                    f"{key}={bits}; 2 to {LARGEST_COEFFICIENT_BITS} are possible, or {FLOAT_BITS} for float"
+                )
+
+    @property
+    def by_axis(self) -> tuple[AxisPlan | None, AxisPlan | None, AxisPlan | None, AxisPlan | None]:
+        """The plans of out, in, row, col."""
+        return self.out, self.in_, self.row, self.col
+
+    @property
+    def dense(self) -> bool:
+        """Whether every weight is kept as it is."""
+        return self.ranked is None and not any(self.by_axis)
+
+    def view(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return the (out, in, row, col) that a weight of `shape`, 4-D or 2-D, is read as.
+
+        >>> LayerPlan(map=(5, 5)).view((120, 400))
+        (120, 16, 5, 5)
+        """
+        if len(shape) == 4:
+            return shape[0], shape[1], shape[2], shape[3]
+        if len(shape) != 2:
+            raise PlanError(
+                f"a weight of shape {tuple(shape)} is neither a convolution's nor a fully connected layer's"
+            )
+        if self.map is None:
+            for name, axis in (("row", self.row), ("col", self.col)):
+                if axis is not None:
+                    raise PlanError(
+                        f"axis {name}: {name}={axis} needs the map that the {shape[1]} inputs are the flatten of: add "
+                        f"map=HxW to its rule, give an example image, or leave {name} out of its rule"
+                    )
+            return shape[0], shape[1], 1, 1
+        rows, columns = self.map
+        if shape[1] % (rows * columns):
+            raise PlanError(f"map={rows}x{columns} does not divide its {shape[1]} inputs")
+        return shape[0], shape[1] // (rows * columns), rows, columns
+
+    def axes(self, shape: tuple[int, ...]) -> tuple[Axis, Axis, Axis, Axis]:
+        """Return the bases of out, in, row and col for a weight of `shape` (dense ones where ranked).
+
+        >>> [axis.coefficients for axis in LayerPlan(out=AxisPlan(1, 4), row=AxisPlan(2)).axes((16, 6, 5, 5))]
+        [8, 6, 3, 5]
+        """
+        out, in_, row, col = (
+            _axis(name, axis, length) for name, axis, length in zip(AXES, self.by_axis, self.view(shape), strict=True)
+        )
+        return out, in_, row, col
+
+    def loosened(self, shape: tuple[int, ...], times: int) -> LayerPlan:
+        """Return the plan with every segment halved (and every level given another bit) `times` times.
+
+        A segment stays longer than its polynomial has terms, so that each step still approximates.
+        """
+        out, in_, row, col = map(_loosen, self.by_axis, self.view(shape), (times,) * 4)
+        bias, scale = (_loosen(vector, shape[0], times) for vector in (self.bias, self.scale))
+        ranked = self.ranked
+        if ranked is not None:
+            ranked = replace(ranked, level_bits=min(ranked.level_bits + times, LARGEST_LEVEL_BITS))
+        return replace(self, out=out, in_=in_, row=row, col=col, ranked=ranked, bias=bias, scale=scale)
+
+    def __str__(self) -> str:
+        from horner import _plan_text
+
+        return _plan_text.write_layer(self)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a plan makes of one layer: counts of its weights alone, biases and scales apart.
+
+    Parameters
+    ----------
+    shape
+        (out, in, row, col) as the plan reads the weight.
+    weights, coefficients
+        Dense weights and stored coefficients (levels are not coefficients).
+    bytes
+        Of the coefficients at their bits, and of the levels.
+    """
+
+    name: str
+    shape: tuple[int, int, int, int]
+    plan: LayerPlan
+    weights: int
+    coefficients: int
+    bytes: int
+
+    @property
+    def coefficient_ratio(self) -> float:
+        """Dense weights / stored coefficients."""
+        return self.weights / self.coefficients
+
+    @property
+    def byte_ratio(self) -> float:
+        """Bytes of the dense float32 weights / `bytes`."""
+        return 4 * self.weights / self.bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rules, each a pattern of layer names and the plan of the layers it matches.
+
+    >>> plan = Plan.parse("afsc; fc*: ranked=linear/4bit zero; fc3: dense")
+    >>> print(plan)
+    out=linear/4; fc*: ranked=linear/4bit zero; fc3: dense
+    >>> Plan.parse(str(plan)) == plan
+    True
+    """
+
+    rules: tuple[tuple[str, LayerPlan], ...] = ()
+
+    def __post_init__(self) -> None:
+        patterns = [pattern for pattern, _ in self.rules]
+        for pattern in patterns:
+            if not pattern or any(c in pattern for c in ";:#='\"") or len(pattern.split()) != 1:
+                raise PlanError(f"{pattern!r} is not a pattern of layer names")
+            if patterns.count(pattern) > 1:
+                raise PlanError(f"two rules for {pattern}; join them")
+        first = sorted(self.rules, key=lambda rule: rule[0] != EVERYTHING)  # where it stands means nothing
+        object.__setattr__(self, "rules", tuple(first))
+
+    @classmethod
+    def parse(cls, text: str | os.PathLike[str] | Plan) -> Plan:
+        r"""Read a plan from its short text, from TOML text, or from a TOML file (a path, or text that ends in .toml).
+
+        Raises
+        ------
+        PlanError
+            When the text makes no sense; the message names the rule, or file, table and line.
+        FileError
+            When the file cannot be read.
+
+        >>> Plan.parse('bits = 6\n["fc*"]\nranked = "linear/4bit"') == Plan.parse("bits=6; fc*: ranked=linear/4bit")
+        True
+        """
+        from horner import _plan_text
+
+        return text if isinstance(text, Plan) else cls(_plan_text.read(text))
+
+    def to_toml(self) -> str:
+        """Return the plan as TOML."""
+        from horner import _plan_text
+
+        return _plan_text.write_toml(self.rules)
+
+    def layer(self, name: str) -> LayerPlan:
+        """Return the plan of the layer of that name; dense at the default bits where no rule matches."""
+        rules = dict(self.rules)
+        if name in rules:
+            return rules[name]
+        matching = [
+            plan for pattern, plan in self.rules if pattern != EVERYTHING and fnmatch.fnmatchcase(name, pattern)
+        ]
+        return matching[-1] if matching else rules.get(EVERYTHING, LayerPlan())
+
+    def match(
+        self,
+        model: nn.Module,
+        filter_fn: Callable[[nn.Module, str], bool] | None = None,
+        maps: Mapping[str, tuple[int, int]] | None = None,
+    ) -> dict[str, LayerPlan]:
+        """Return the plan of every Conv2d and Linear of a model, by name, in the model's order.
+
+        Parameters
+        ----------
+        filter_fn
+            Called with a module and its name; a layer for which it is false is left out.
+        maps
+            (rows, columns) of the feature map before each Linear, used where the rule speaks of rows or columns
+            and has no map itself; see `horner.approximation.maps`.
+
+        Raises
+        ------
+        PlanError
+            When a pattern matches no layer, or an axis of the plan does not fit its layer.
+        """
+        return {name: plan for name, (_, plan) in self._matched(model, filter_fn, maps).items()}
+
+    def rows(self, model: nn.Module, maps: Mapping[str, tuple[int, int]] | None = None) -> list[Row]:
+        """Return what the plan makes of each layer of a model."""
+        rows = []
+        for name, (shape, plan) in self._matched(model, None, maps).items():
+            weights = math.prod(shape)
+            if plan.ranked is None:
+                coefficients, levels = math.prod(axis.coefficients for axis in plan.axes(shape)), 0
+            else:
+                curves = shape[0] if plan.ranked.per_filter else 1
+                coefficients, levels = curves * plan.ranked.curve.coefficients, weights * plan.ranked.level_bits
+            stored = -(-coefficients * plan.bits // 8) - (-levels // 8)
+            rows.append(Row(name, plan.view(shape), plan, weights, coefficients, stored))
+        return rows
+
+    def table(self, model: nn.Module, maps: Mapping[str, tuple[int, int]] | None = None) -> Table:
+        """Return `rows` and their totals as a table for the terminal."""
+        from rich.table import Table
+
+        rows = self.rows(model, maps)
+        table = Table(title="Weights (without biases and scales)")
+        table.add_column("layer")
+        table.add_column("out x in x row x col", justify="right")
+        table.add_column("plan")
+        for heading in ("weights", "coefficients", "weights / coefficients", "bytes", "float32 bytes / bytes"):
+            table.add_column(heading, justify="right")
+        for row in rows:
+            cells = _cells(row.weights, row.coefficients, row.bytes)
+            table.add_row(row.name, " x ".join(map(str, row.shape)), str(row.plan), *cells)
+        if rows:
+            sums = [sum(getattr(row, key) for row in rows) for key in ("weights", "coefficients", "bytes")]
+            table.add_section()
+            table.add_row("total", "", "", *_cells(*sums))
+        return table
+
+    def tighten(
+        self, model: nn.Module, steps: int, maps: Mapping[str, tuple[int, int]] | None = None
+    ) -> tuple[Plan, ...]:
+        """Return `steps` plans for gradual training, from loose (short segments, many levels) to this one."""
+        if steps < 1:
+            raise PlanError(f"a plan is tightened in at least 1 step, not {steps}")
+        matched = self._matched(model, None, maps)
+        loose = (
+            Plan(tuple((name or EVERYTHING, plan.loosened(shape, times)) for name, (shape, plan) in matched.items()))
+            for times in range(steps - 1, 0, -1)
+        )
+        return (*loose, self)
+
+    def __str__(self) -> str:
+        from horner import _plan_text
+
+        return _plan_text.write(self.rules)
+
+    def _matched(
+        self,
+        model: nn.Module,
+        filter_fn: Callable[[nn.Module, str], bool] | None,
+        maps: Mapping[str, tuple[int, int]] | None,
+    ) -> dict[str, tuple[tuple[int, ...], LayerPlan]]:
+        """Weight shape and plan of each layer, both checked."""
+        layers = weighted(model)
+        for pattern, _ in self.rules:
+            if pattern != EVERYTHING and pattern not in layers and not fnmatch.filter(layers, pattern):
+                raise PlanError(f"{pattern} matches no layer of the model; it has {_nearest(pattern, layers)}")
+        matched = {}
+        for name, module in layers.items():
+            if filter_fn is not None and not filter_fn(module, name):
+                continue
+            shape, plan = weight_shape(module), self.layer(name)
+            if plan.map is None and len(shape) == 2 and (plan.row or plan.col):
+                plan = replace(plan, map=(maps or {}).get(name))
+            try:
+                plan.axes(shape)
+                _axis("bias", plan.bias, shape[0])
+                _axis("scale", plan.scale, shape[0])
+            except PlanError as error:
+                raise PlanError(
+                    f"layer {name or 'of the model'} ({type(module).__name__}, weight {shape}): {error}"
+                ) from None
+            matched[name] = shape, plan
+        return matched
+
+
+def weighted(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers that plans speak of, Conv2d and Linear, by name."""
+    from torch import nn
+
+    return {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+
+
+def weight_shape(module: nn.Module) -> tuple[int, ...]:
+    """Return the shape of a layer's weight without computing the weight."""
+    from torch import nn
+
+    if isinstance(module, nn.Conv2d):
+        return module.out_channels, module.in_channels // module.groups, *module.kernel_size
+    assert isinstance(module, nn.Linear)
+    return module.out_features, module.in_features
+
+
+def _axis(name: str, plan: AxisPlan | None, length: int) -> Axis:
+    try:
+        return Axis(length) if plan is None else plan.axis(length)
+    except PlanError as error:
+        raise PlanError(f"axis {name}: {error}; add a shorter segment: {name}={plan}/4") from None
+
+
+def _loosen(plan: AxisPlan | None, length: int, times: int) -> AxisPlan | None:
+    if plan is None:
+        return None
+    segment = min(plan.segment or length, length)
+    return replace(plan, segment=min(segment, max(plan.degree + 2, -(-segment >> times))))
+
+
+def _check_degree(degree: int) -> None:
+    if degree not in (0, 1, 2):
+        raise PlanError(f"degree {degree} is not one of 0 (constant), 1 (linear), 2 (quadratic)")
+
+
+def _nearest(pattern: str, names: Mapping[str, Any], most: int = 20) -> str:
+    if not names:
+        return "no Conv2d and no Linear"
+    ranked = sorted(names, key=lambda name: -difflib.SequenceMatcher(None, pattern, name).ratio())
+    more = len(ranked) - most
+    return ", ".join(ranked[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _cells(weights: int, coefficients: int, stored: int) -> list[str]:
+    ratios = f"{weights / coefficients:.2f}", f"{4 * weights / stored:.2f}"
+    return [f"{weights:,}", f"{coefficients:,}", ratios[0], f"{stored:,}", ratios[1]]
