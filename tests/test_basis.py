@@ -129,6 +129,7 @@ def test_published_costs():
 def test_equal_meanings_compare_equal():
     assert Axis(4, degree=1) == Axis(4, 4, 1) == Axis(4, 9, 1)
     assert Axis(4, 2, None, "pow2") == Axis(4)
+    assert Axis(4, 2, 0, "pow2") == Axis(4, 2, 0)
     assert Axis(4, degree=1) != Axis(4, degree=1, nodes="pow2")
     assert hash(Axis(4, degree=1)) == hash(Axis(4, 4, 1))
 
@@ -157,7 +158,7 @@ def test_an_axis_prints_as_a_plan_writes_it(axis, text):
         ({"length": 4, "degree": 3}, "degree 3 is not one of 0, 1, 2"),
         ({"length": 4, "degree": -1}, "degree -1"),
         ({"length": 4, "degree": 1, "nodes": "odd"}, "nodes 'odd' are not one of"),
-        ({"length": 17, "degree": 0, "nodes": "pow2"}, "at most 16 positions, not 17"),
+        ({"length": 17, "degree": 1, "nodes": "pow2"}, "at most 16 positions, not 17"),
     ],
 )
 def test_an_impossible_axis_is_refused(arguments, message):

@@ -93,6 +93,8 @@ class Conv:
 
     def infer(self, values: Sequence[Value]) -> Value:
         """Return shape and zero point of the output; raise ProgramError where the shapes disagree."""
+        if len(self.weights.shape) != 4:
+            raise ProgramError(f"weights of shape {self.weights.shape}; out, in, row and col are wanted")
         out, per_group, *kernel = self.weights.shape
         channels, *size = values[0].shape
         if self.groups < 1 or channels != per_group * self.groups or out % self.groups:
