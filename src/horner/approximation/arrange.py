@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,15 +136,14 @@ class _Tracer:
                 self._pin([number for numbers, _ in layouts for number in numbers])
             return [number for numbers, _ in layouts for number in numbers], positions
         if isinstance(operation, Flattening):
-            channels, rows, columns = self.graph.shape(node.inputs[0])
+            _, rows, columns = self.graph.shape(node.inputs[0])
             return spaces, positions * rows * columns
         for others, _ in layouts[1:]:  # an addition; pooling and clamps have one input
             self._tie(spaces, others)
         return spaces, positions
 
     def _convolve(self, node: Node, spaces: list[int], positions: int) -> list[int]:
-        operation, weight = node.operation, self.model.get_submodule(node.path).weight
-        assert isinstance(weight, torch.Tensor)
+        operation, weight = node.operation, _owner(self.model, node.path).weight
         groups = operation.groups if isinstance(operation, Convolution) else 1
         out = len(weight)
         if groups > 1 and groups == out == sum(self._space(number).size for number in spaces) and len(spaces) == 1:
@@ -179,7 +179,11 @@ class _Tracer:
 
     def _pin_module(self, path: str) -> None:
         for i, space in enumerate(self.spaces):
-            if self._root(i) == i and path in [*space.outs, *(r[0] for r in space.readers), *(n[0] for n in space.norms)]:
+            if self._root(i) == i and path in [
+                *space.outs,
+                *(r[0] for r in space.readers),
+                *(n[0] for n in space.norms),
+            ]:
                 space.pinned = True
 
     def _tie(self, ones: list[int], others: list[int]) -> None:
@@ -198,23 +202,27 @@ class _Tracer:
                 self.parent[b] = a
 
 
+def _owner(model: nn.Module, path: str) -> Any:
+    """Return the module at a path; its tensors are what is permuted."""
+    return model.get_submodule(path)
+
+
 def _permute(model: nn.Module, space: Space, order: np.ndarray) -> None:
     """Move filters, norms and input channels to a new order, in place."""
     index = torch.from_numpy(order)
     for path in space.outs:
-        module = model.get_submodule(path)
+        module = _owner(model, path)
         for tensor in (module.weight, module.bias):
             if tensor is not None:
-                tensor.data = tensor.data[index.to(tensor.device)]  # type: ignore[union-attr, index, operator]
+                tensor.data = tensor.data[index.to(tensor.device)]
     for path, first in space.norms:
-        norm = model.get_submodule(path)
+        norm = _owner(model, path)
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
             if tensor is not None:
-                part = tensor.data[first : first + space.size]  # type: ignore[union-attr, index]
+                part = tensor.data[first : first + space.size]
                 part.copy_(part[index.to(part.device)].clone())
     for path, first, positions in space.readers:
-        weight = model.get_submodule(path).weight
-        assert isinstance(weight, torch.Tensor)
+        weight = _owner(model, path).weight
         part = weight.data[:, first * positions : (first + space.size) * positions]
         blocks = part.reshape(len(weight), space.size, positions, *weight.shape[2:])
         part.copy_(blocks[:, index.to(weight.device)].reshape(part.shape))
@@ -222,10 +230,10 @@ def _permute(model: nn.Module, space: Space, order: np.ndarray) -> None:
 
 def _best_order(model: nn.Module, space: Space, plans: Mapping[str, object]) -> np.ndarray:
     """Try several orders; keep the one that the planned fit likes best."""
-    made = [model.get_submodule(path).weight.detach().double().flatten(1).cpu().numpy() for path in space.outs]  # type: ignore[union-attr, operator]
+    made = [_owner(model, path).weight.detach().double().flatten(1).cpu().numpy() for path in space.outs]
     views = [(_axis(plans.get(path), "out", space.size), rows) for path, rows in zip(space.outs, made, strict=True)]
     for path, first, positions in space.readers:
-        weight = model.get_submodule(path).weight.detach().double().flatten(1).cpu().numpy()  # type: ignore[union-attr, operator]
+        weight = _owner(model, path).weight.detach().double().flatten(1).cpu().numpy()
         per_channel = weight.shape[1] // max(_inputs(model, path), 1)
         block = weight[:, first * positions * per_channel : (first + space.size) * positions * per_channel]
         rows = block.reshape(len(weight), space.size, -1).transpose(1, 0, 2).reshape(space.size, -1)
@@ -235,7 +243,7 @@ def _best_order(model: nn.Module, space: Space, plans: Mapping[str, object]) -> 
         return np.arange(space.size)
     features = np.concatenate([rows / (np.linalg.norm(rows) or 1.0) for _, rows in views], 1)
     candidates = [np.arange(space.size), _principal(features), _chain(features)]
-    bias = getattr(model.get_submodule(space.norms[0][0] if space.norms else space.outs[0]), "bias", None)
+    bias = getattr(_owner(model, space.norms[0][0] if space.norms else space.outs[0]), "bias", None)
     if bias is not None and len(bias) == space.size:
         candidates.append(np.argsort(bias.detach().cpu().numpy(), kind="stable"))
 
@@ -254,8 +262,7 @@ def _axis(plan: object, name: str, size: int) -> Axis:
 
 
 def _inputs(model: nn.Module, path: str) -> int:
-    weight = model.get_submodule(path).weight
-    assert isinstance(weight, torch.Tensor)
+    weight = _owner(model, path).weight
     return weight.shape[1]
 
 

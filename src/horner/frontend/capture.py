@@ -32,6 +32,10 @@ from horner.frontend.graph import (
     Shape,
 )
 
+KNOWN = (
+    "convolution, linear, batch norm, ReLU, ReLU6, max / average / adaptive average pooling, add, concat, flatten, "
+    "dropout, softmax at the end"
+)
 BATCH = 2  # not 1, so that a flattened batch is told from a flattened map
 
 
@@ -120,8 +124,7 @@ class _Reader:
             return
         reader = _READERS.get(name)
         if reader is None:
-            known = "convolution, linear, batch norm, ReLU, ReLU6, max / average / adaptive average pooling, add, concat, flatten, dropout, softmax at the end"
-            raise ModelError(f"{_where(fx)}: operation {name} is not supported; Horner knows {known}")
+            raise ModelError(f"{_where(fx)}: operation {name} is not supported; Horner knows {KNOWN}")
         operation = reader(fx)
         if operation is None:
             self.values[fx] = self.values[fx.args[0]]  # type: ignore[index]
@@ -169,12 +172,10 @@ def _convolution(fx: torch.fx.Node) -> Operation:
     dilation = _pair(_argument(fx, 5, "dilation", (1, 1)))
     stride = _pair(_argument(fx, 3, "stride", (1, 1)))
     if isinstance(padding, str):
-        kernel = fx.args[1].meta["val"].shape[2:]  # type: ignore[union-attr]
+        kernel = _full(fx.args[1])[2:]
         total = [0 if padding == "valid" else d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         if any(n % 2 for n in total):
-            raise ModelError(
-                f"{_where(fx)}: padding='same' with kernel {tuple(kernel)} pads one side more than the other; pad explicitly"
-            )
+            raise ModelError(f"{_where(fx)}: padding='same' with kernel {tuple(kernel)} pads unevenly; pad explicitly")
         padding = [n // 2 for n in total]
     return Convolution(stride, _pair(padding), dilation, int(_argument(fx, 6, "groups", 1)))
 
@@ -322,7 +323,7 @@ def _plain(model: nn.Module) -> nn.Module:
     plain = copy.deepcopy(model).to("cpu", torch.float32).eval()
     for module in plain.modules():
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type, union-attr]
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     for parameter in plain.parameters():
         parameter.requires_grad_(False)
@@ -347,7 +348,8 @@ def _shape(fx: torch.fx.Node) -> Shape:
     full = _full(fx)
     if full[0] != BATCH or len(full) not in (2, 4):
         raise ModelError(f"{_where(fx)}: an activation of shape {full}; Horner takes (n, c, h, w) and (n, c)")
-    return (full[1], *full[2:]) if len(full) == 4 else (full[1], 1, 1)  # type: ignore[return-value]
+    channels, rows, columns = (*full[1:], 1, 1)[:3]
+    return channels, rows, columns
 
 
 def _where(fx: torch.fx.Node) -> str:

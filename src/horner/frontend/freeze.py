@@ -6,6 +6,8 @@ import functools
 import math
 from collections.abc import Sequence
 
+import torch
+
 from horner.errors import ModelError
 from horner.frontend.graph import AdaptivePooling, AveragePooling, MaxPooling
 from horner.frontend.network import AddStage, ConcatStage, ConvStage, FlattenStage, PoolStage, QuantisedNetwork
@@ -19,6 +21,7 @@ RESCALE_BITS = 12
 LARGEST_RIGHT_SHIFT = 62
 
 
+@torch.no_grad()
 def freeze(network: QuantisedNetwork, integer: bool = True) -> Program:
     """Return the program that computes what a network does.
 
@@ -39,7 +42,7 @@ def freeze(network: QuantisedNetwork, integer: bool = True) -> Program:
     grids = network.grids()
     layers = tuple(
         _layer(stage, [grids[i] for i in stage.sources], grids[number + 1], integer)
-        for number, stage in enumerate(network.stages)
+        for number, stage in enumerate(network.layers())
     )
     scale, zero = float(network.input.scale), int(network.input.zero_point)
     read = Input(network.shape, scale, zero, network.pixels, "int8" if integer else "float32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ from horner.frontend.quantisers import Grid
 from horner.frontend.tensors import Core, Vector
 from horner.plan import LayerPlan
 
-Form = PositionalWeight | RankedWeight
+Form: TypeAlias = PositionalWeight | RankedWeight
 
 
 def lower(model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan]) -> QuantisedNetwork:
@@ -91,7 +92,7 @@ class _Lowering:
             self._emit(value, PoolStage(self._read(node.inputs[0]), operation))
 
     def _convolve(self, value: int, node: Node) -> None:
-        module = self.model.get_submodule(node.path)
+        module: Any = self.model.get_submodule(node.path)
         plan = self.plans.get(node.path, LayerPlan())
         form, originals = _form(module)
         source, shape = (
@@ -134,7 +135,8 @@ class _Lowering:
     def _linear_source(self, node: Node, form: Form | None) -> tuple[int, tuple[int, ...]]:
         """Where a linear layer reads, and its weight as (out, channels, rows, columns)."""
         value = node.inputs[0]
-        out, features = self.model.get_submodule(node.path).weight.shape
+        module: Any = self.model.get_submodule(node.path)
+        out, features = module.weight.shape
         channels, *size = self._unflattened(value)
         flattened = value in self.flat
         wanted = (
@@ -163,8 +165,10 @@ class _Lowering:
         form = PositionalWeight((Axis(channels, degree=0), Axis(1), Axis(1), Axis(1)), shape)
         core = Core(form, (form.right_inverse(torch.ones(shape)),), 2, shape)
         plan = LayerPlan()
-        vectors = [Vector.of(v, Axis(channels), bits) for v, bits in ((bias, plan.bias_bits), (scale, plan.scale_bits))]
-        self._emit(end, ConvStage(source, _grid(clamp), core, *vectors, groups=channels))
+        bias_vector, scale_vector = (
+            Vector.of(v, Axis(channels), bits) for v, bits in ((bias, plan.bias_bits), (scale, plan.scale_bits))
+        )
+        self._emit(end, ConvStage(source, _grid(clamp), core, bias_vector, scale_vector, groups=channels))
 
     def _emit(self, value: int, stage: Stage) -> None:
         self.stages.append(stage)
@@ -201,7 +205,7 @@ def _form(module: nn.Module) -> tuple[Form | None, tuple[torch.Tensor, ...]]:
     """Return the approximation of a module's weight and what it trains, or None where there is none."""
     if not parametrize.is_parametrized(module, "weight"):
         return None, ()
-    chain = module.parametrizations["weight"]  # type: ignore[index]
+    chain: Any = module.parametrizations["weight"]  # type: ignore[index]
     form = chain[0]
     if len(chain) != 1 or not isinstance(form, PositionalWeight | RankedWeight):
         return None, ()
@@ -210,9 +214,9 @@ def _form(module: nn.Module) -> tuple[Form | None, tuple[torch.Tensor, ...]]:
     return form, tuple(getattr(chain, f"original{i}") for i in range(chain.ntensors))
 
 
-def _affine(norm: nn.Module, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _affine(norm: Any, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return scale and bias with ``norm(y + bias) = (y + new bias) * scale`` in evaluation mode."""
-    deviation = torch.sqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator, arg-type]
+    deviation = torch.sqrt(norm.running_var.double() + norm.eps)
     gain = norm.weight.detach().double() if norm.weight is not None else torch.ones_like(deviation)
     offset = norm.bias.detach().double() if norm.bias is not None else torch.zeros_like(deviation)
     scale = gain / deviation
@@ -220,7 +224,7 @@ def _affine(norm: nn.Module, bias: torch.Tensor | None) -> tuple[torch.Tensor, t
     least = float(scale.abs().max()) * 2.0**-10 or 1.0
     scale = torch.where(scale.abs() < least, torch.where(scale < 0, -least, least), scale)
     own = bias.double() if bias is not None else 0.0
-    return scale.float(), (own - norm.running_mean.double() + offset / scale).float()  # type: ignore[operator]
+    return scale.float(), (own - norm.running_mean.double() + offset / scale).float()
 
 
 def _grid(clamp: Node | None) -> Grid:

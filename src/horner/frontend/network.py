@@ -7,6 +7,7 @@ then go on with it, and `horner.frontend.freeze` reads the integers off.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,8 @@ class Stage(nn.Module):
     grid
         The integer grid of the result; None when it is that of the (first) value read.
     """
+
+    grid: Grid | None
 
     def __init__(self, sources: Sequence[int], grid: Grid | None) -> None:
         super().__init__()
@@ -132,6 +135,8 @@ class QuantisedNetwork(nn.Module):
         What the original applied to its logits; `forward` returns the logits.
     """
 
+    input: Grid
+
     def __init__(self, shape: tuple[int, int, int], stages: Sequence[Stage], head: str) -> None:
         super().__init__()
         self.shape = shape
@@ -159,34 +164,38 @@ class QuantisedNetwork(nn.Module):
         if pixels is None:
             found = Grid()
             found.calibrate(images)
-            scale, zero = float(found.scale), int(found.zero_point)
+            scale, zero = float(found.scale.detach()), int(found.zero_point)
         else:
             scale, zero = 1.0 / pixels[1], round(pixels[0]) - 128
         self.input = Grid.fixed(scale, zero).to(images.device)
         self.pixels = pixels is not None
         with torch.no_grad():
-            for stage in self.stages:
+            for stage in self.layers():
                 if isinstance(stage, ConvStage):
                     stage.weight.calibrate()
             self.quantise = False
             values = self._run(images)
-            for stage, value in zip(self.stages, values[1:], strict=True):
+            for stage, value in zip(self.layers(), values[1:], strict=True):
                 if stage.grid is not None:
                     stage.grid.calibrate(value)
         self.quantise = True
         return self
 
+    def layers(self) -> list[Stage]:
+        """Return the stages, in order."""
+        return cast(list[Stage], list(self.stages))
+
     def grids(self) -> list[Grid]:
         """Return the grid of every value."""
         grids = [self.input]
-        for stage in self.stages:
+        for stage in self.layers():
             grids.append(stage.grid if stage.grid is not None else grids[stage.sources[0]])
         return grids
 
     def _run(self, images: torch.Tensor) -> list[torch.Tensor]:
         grids = self.grids()
         values = [self.input(images) if self.quantise else images]
-        for stage in self.stages:
+        for stage in self.layers():
             sources = stage.sources
             y = stage.compute([values[i] for i in sources], [grids[i] for i in sources], self.quantise)
             if stage.grid is not None:

@@ -74,7 +74,7 @@ class Grid(nn.Module):
 
     def limits(self) -> tuple[int, int]:
         """Return the clamp as integers, zero point included."""
-        zero, scale = int(self.zero_point), float(self.scale)
+        zero, scale = int(self.zero_point), float(self.scale.detach())
         low = -128 if self.low == -math.inf else max(-128, min(127, zero + round(self.low / scale)))
         high = 127 if self.high == math.inf else max(-128, min(127, zero + round(self.high / scale)))
         return low, high

@@ -61,6 +61,8 @@ class Coefficients(nn.Module):
 
     def expand(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the values that coefficients stand for, in `shape`."""
+        if isinstance(self.form, PositionalWeight):
+            return self.form(self.form.theta(coefficients).float()).reshape(self.shape)
         return self.form.expand(coefficients, *self.originals).reshape(self.shape)
 
     def largest(self) -> torch.Tensor:
@@ -75,7 +77,7 @@ class Coefficients(nn.Module):
         return torch.clamp(whole, *self.limits).cpu().numpy().astype(np.int32)
 
     def _snapped(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-        steps = step * torch.exp2(shifts.to(torch.float32))
+        steps = step * torch.exp2(shifts.double())
         return self.expand(snap(self.real(), steps[self.families], *self.limits))
 
 
@@ -144,9 +146,8 @@ class Vector(Coefficients):
     @classmethod
     def of(cls, values: torch.Tensor, axis: Axis, bits: int) -> Vector:
         """Fit a vector to values ``(channels,)`` along an axis."""
-        shape = (axis.length, 1, 1, 1)
-        form = PositionalWeight((axis, Axis(1), Axis(1), Axis(1)), shape)
-        return cls(form, (form.right_inverse(values.detach().reshape(shape).float()),), bits, shape)
+        form = PositionalWeight((axis,))
+        return cls(form, (form.right_inverse(values.detach().float()),), bits, (axis.length,))
 
     def forward(self, unit: torch.Tensor | None, whole: bool = True) -> torch.Tensor:
         """Return the values ``(channels,)``, rounded as they will be stored when a unit is given.
@@ -159,8 +160,8 @@ class Vector(Coefficients):
             Whether steps are at least one unit (a bias), or may be fractions of it (a multiplier before its shift).
         """
         if unit is None:
-            return self.expand(self.real()).flatten()
-        return self._snapped(unit, self.exponents(unit, whole)).flatten()
+            return self.expand(self.real())
+        return self._snapped(unit, self.exponents(unit, whole))
 
     def exponents(self, unit: torch.Tensor, whole: bool) -> torch.Tensor:
         """Return, for every family, the smallest power of two of the unit whose steps reach its largest value."""
@@ -174,14 +175,15 @@ class Vector(Coefficients):
 
     def freeze(self, unit: float | None, whole: bool = True) -> tuple[Positional, int]:
         """Return the vector as a program stores it, and the right shift that its integers still need."""
-        axis = self.form.axes[0]
+        assert isinstance(self.form, PositionalWeight)
+        axis: Axis = self.form.axes[0]
         if unit is None:
-            return Positional((axis,), self.real().detach().cpu().numpy().reshape(-1), FLOAT_BITS), 0
+            return Positional((axis,), self.real().detach().cpu().numpy(), FLOAT_BITS), 0
         step = torch.tensor(unit, dtype=torch.float64)
         exponents = self.exponents(step, whole)
-        shift = int(max(0, -exponents.min()))
-        stored = self._stored(step, exponents).reshape(-1)
-        shifts = torch.clamp(exponents + shift, max=LARGEST_SHIFT).cpu().numpy().reshape(self.family_shape)[:, 0, 0, 0]
+        shift = max(0, -int(exponents.min()))
+        stored = self._stored(step, exponents)
+        shifts = torch.clamp(exponents + shift, max=LARGEST_SHIFT).cpu().numpy()
         return Positional((axis,), stored, self.bits, shifts), shift
 
 
