@@ -66,8 +66,10 @@ class Axis:
         if self.nodes not in ("index", "pow2"):
             raise PlanError(f"nodes {self.nodes!r} are not one of 'index', 'pow2'")
         longest = min(self.segment or self.length, self.length)
-        if self.degree is None:  # one form for one meaning, so that equal axes compare equal
+        # one form for one meaning, so that equal axes compare equal
+        if not self.degree:
             object.__setattr__(self, "nodes", "index")
+        if self.degree is None:
             longest = self.length
         object.__setattr__(self, "segment", longest)
         if self.nodes == "pow2" and longest > LONGEST_POW2:
@@ -105,15 +107,16 @@ class Axis:
     @functools.cached_property
     def matrix(self) -> np.ndarray:
         """The basis, int64 ``(length, coefficients)``: weights = matrix @ coefficients."""
-        matrix = np.zeros((self.length, self.coefficients), np.int64)
-        column = 0
-        for start, size in self.pieces:
-            terms = self._terms(size)
-            node = np.array(nodes(size, self.nodes), np.int64)
-            values = np.stack([np.ones_like(node), node, node * (node - 1) // 2], axis=1)
-            matrix[start : start + size, column : column + terms] = values[:, :terms]
-            column += terms
-        return matrix
+        return evaluate(np.eye(self.coefficients, dtype=np.int64), self, 0)
+
+    @property
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """How many segments there are of every size, with that size and its coefficients: at most two entries."""
+        if self.degree is None or self.segment is None:
+            return ((self.length, 1, 1),)
+        whole, rest = divmod(self.length, self.segment)
+        runs = ((whole, self.segment, self._terms(self.segment)), (1, rest, self._terms(rest)))
+        return runs[: 1 + (rest > 0)]
 
     @property
     def gather_additions(self) -> int:
@@ -193,6 +196,30 @@ def gather(array: Any, axis: Axis, at: int) -> Any:
 def spread(array: Any, axis: Axis, at: int) -> Any:
     """Spread along dimension `at` of an array: size `axis.coefficients` becomes `axis.length`."""
     return array if axis.dense else _along(array, axis.spread, at)
+
+
+def evaluate(array: np.ndarray, axis: Axis, at: int) -> np.ndarray:
+    """Multiply by the basis along dimension `at`, as `spread` does, but every position at once.
+
+    Integers wrap as int64; floats are summed in float64 and rounded to the array's type.
+
+    Examples
+    --------
+    >>> evaluate(np.array([10, 1, 2]), Axis(4, degree=2), 0).tolist()
+    [10, 11, 14, 19]
+    """
+    if axis.dense:
+        return array
+    moved = np.moveaxis(array, at, -1)
+    parts, first = [], 0
+    for count, size, terms in axis.runs:
+        node = np.array(nodes(size, axis.nodes), np.int64)
+        basis = np.stack([np.ones_like(node), node, node * (node - 1) // 2])[:terms]
+        block = moved[..., first : first + count * terms].reshape(*moved.shape[:-1], count, terms)
+        parts.append((block @ basis).reshape(*moved.shape[:-1], count * size))
+        first += count * terms
+    values = np.moveaxis(np.concatenate(parts, -1), -1, at)
+    return values.astype(array.dtype) if array.dtype.kind == "f" else values
 
 
 def _along(array: Any, operation: Any, at: int) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from horner.basis import Axis
+from horner.basis import Axis, evaluate
 from horner.errors import ProgramError
 from horner.program.integer import INT8_HIGH, INT8_LOW, INT32_HIGH, INT64_HIGH
-from horner.program.layers import Add, Concat, Conv, Value
+from horner.program.layers import Add, Concat, Conv, Layer, Value
 from horner.program.schedule import AXES, IN, OUT, Schedule
 from horner.program.weights import FLOAT_BITS, Positional, Ranked
 
@@ -32,13 +33,13 @@ class _Peak:
 
 @dataclass
 class _Magnitude:
-    """A number known only by the largest magnitude it can have; remembers the largest of all intermediates."""
+    """A number (or an array) known only by the largest magnitude it can have; remembers the largest of all."""
 
-    size: float
+    size: Any
     peak: _Peak = field(default_factory=_Peak)
 
     def __post_init__(self) -> None:
-        self.peak.value = max(self.peak.value, self.size)
+        self.peak.value = max(self.peak.value, float(np.max(self.size)))
 
     def __add__(self, other: _Magnitude) -> _Magnitude:
         return _Magnitude(self.size + other.size, self.peak)
@@ -66,7 +67,8 @@ def accumulator(conv: Conv, source: Value, schedule: Schedule) -> int:
     else:
         totals = _positional(conv.weights, reach, schedule, peak)
     if conv.bias is not None:
-        totals = totals + np.abs(conv.bias.expand())
+        reach_of_bias, highest = _spread_sizes(conv.bias.axes[0], np.abs(conv.bias.effective).astype(float))
+        totals = totals + (np.abs(conv.bias.expand()) if highest < EXACT_DOUBLE else reach_of_bias)
     # float64 sums of integers: exact below 2**53, a relative error far below 1e-9 above
     bound = max(peak.value, float(totals.max()))
     return int(bound if bound < EXACT_DOUBLE else bound * (1 + 1e-9))
@@ -85,31 +87,33 @@ def check(program: Program) -> None:
     ProgramError
         Naming the layer and what is wrong.
     """
+    values = program.values  # raises by itself, and names the layer, where shapes disagree
     for number, layer in enumerate(program.layers):
-        name = f"layer {number} ({type(layer).__name__})"
-        sources = [program.values[i] for i in layer.inputs]
-        if isinstance(layer, Conv):
-            if math.prod(layer.weights.shape) > LARGEST_LAYER:
-                raise ProgramError(f"{name}: weights of shape {layer.weights.shape} are too large to expand")
-            if (layer.weights.bits != FLOAT_BITS) != program.integer:
-                raise ProgramError(f"{name}: {layer.weights.bits}-bit weights in a {program.input.arithmetic} program")
-            if program.integer:
-                _check_integers(name, layer.output.shift, layer.output.zero_point, layer.output.low, layer.output.high)
-                _check_product(
-                    name,
-                    accumulator(layer, sources[0], _everything(layer)),
-                    _largest(layer.output.multiplier),
-                    layer.output.shift,
-                )
-        elif isinstance(layer, Add | Concat) and program.integer:
-            low, high = (layer.low, layer.high) if isinstance(layer, Add) else (INT8_LOW, INT8_HIGH)
-            _check_integers(name, layer.shift, layer.zero_point, low, high)
-            largest = max(abs(multiplier) for multiplier in layer.multipliers)
-            if largest > INT32_HIGH:
-                raise ProgramError(f"{name}: multiplier {largest} is wider than int32")
-            _check_product(name, 255 * len(sources), largest, layer.shift)
-    if program.integer and not INT8_LOW <= program.input.zero_point <= INT8_HIGH:
-        raise ProgramError(f"the input's zero point {program.input.zero_point} is not int8")
+        try:
+            check_layer(layer, [values[i] for i in layer.inputs], program.integer)
+        except ProgramError as error:
+            raise ProgramError(f"layer {number} ({type(layer).__name__}): {error}") from None
+
+
+def check_layer(layer: Layer, sources: Sequence[Value], integer: bool) -> None:
+    """Refuse a layer whose arithmetic could overflow, or that is not of its program's arithmetic."""
+    if isinstance(layer, Conv):
+        if math.prod(layer.weights.shape) > LARGEST_LAYER:
+            raise ProgramError(f"weights of shape {layer.weights.shape} are too large to expand")
+        if (layer.weights.bits != FLOAT_BITS) != integer:
+            raise ProgramError(f"{layer.weights.bits}-bit weights in a program of {'int8' if integer else 'float32'}")
+        output = layer.output
+        _check_output(integer, output.shift, output.zero_point, output.low, output.high)
+        if integer:
+            reach = accumulator(layer, sources[0], _everything(layer))
+            _check_product(reach, _largest(output.multiplier), output.shift)
+    elif isinstance(layer, Add | Concat):
+        low, high = (layer.low, layer.high) if isinstance(layer, Add) else (INT8_LOW, INT8_HIGH)
+        _check_output(integer, layer.shift, layer.zero_point, low, high)
+        largest = max(abs(multiplier) for multiplier in layer.multipliers)
+        if not integer and any(multiplier != 1 for multiplier in layer.multipliers):
+            raise ProgramError(f"multipliers {layer.multipliers}; a float32 program has only 1")
+        _check_product(255 * len(sources), largest, layer.shift)
 
 
 def _positional(weights: Positional, reach: float, schedule: Schedule, peak: _Peak) -> np.ndarray:
@@ -146,17 +150,31 @@ def _ranked(weights: Ranked, reach: float, schedule: Schedule, peak: _Peak) -> n
 def _gather_ones(axis: Axis) -> tuple[np.ndarray, float]:
     """What a gather of inputs of magnitude 1 gives, and its largest intermediate."""
     peak = _Peak(1.0)
-    of_size = {
-        size: [m.size for m in Axis(size, degree=axis.degree, nodes=axis.nodes).gather([_Magnitude(1.0, peak)] * size)]
-        for size in {size for _, size in axis.pieces}
-    }
-    return np.array([size for _, length in axis.pieces for size in of_size[length]]), peak.value
+    sums: list[float] = []
+    for count, size, terms in axis.runs:
+        if axis.nodes == "index":  # suffix sums of suffix sums of ones: binomials, and nothing larger on the way
+            run = [float(math.comb(size, order + 1)) for order in range(terms)]
+            peak.value = max(peak.value, *run)
+        else:
+            ones = [_Magnitude(1.0, peak)] * size
+            run = [m.size for m in Axis(size, degree=axis.degree, nodes=axis.nodes).gather(ones)]
+        sums += run * count
+    return np.array(sums), peak.value
 
 
 def _spread_sizes(axis: Axis, sizes: np.ndarray) -> tuple[np.ndarray, float]:
     """What a spread of coefficients of the given magnitudes can reach, and its largest intermediate."""
+    if axis.nodes == "index":  # every difference is part of the value after it
+        reached = evaluate(sizes, axis, 0)
+        return reached, float(reached.max())
     peak = _Peak()
-    return np.array([m.size for m in axis.spread([_Magnitude(size, peak) for size in sizes.tolist()])]), peak.value
+    parts, first = [], 0
+    for count, size, terms in axis.runs:
+        segments = sizes[first : first + count * terms].reshape(count, terms).T
+        run = Axis(size, degree=axis.degree, nodes=axis.nodes).spread([_Magnitude(s, peak) for s in segments])
+        parts.append(np.stack([m.size for m in run], 1).reshape(-1))
+        first += count * terms
+    return np.concatenate(parts), peak.value
 
 
 def _largest(vector: Positional) -> float:
@@ -170,19 +188,21 @@ def _everything(conv: Conv) -> Schedule:
     return Schedule(frozenset(name for name, axis in zip(AXES, conv.weights.axes, strict=True) if not axis.dense))
 
 
-def _check_integers(name: str, shift: int, zero_point: int, low: float, high: float) -> None:
+def _check_output(integer: bool, shift: int, zero_point: int, low: float, high: float) -> None:
     if not 0 <= shift <= 62:
-        raise ProgramError(f"{name}: a shift of {shift}; 0 to 62 are possible")
+        raise ProgramError(f"a shift of {shift}; 0 to 62 are possible")
     if not INT8_LOW <= zero_point <= INT8_HIGH:
-        raise ProgramError(f"{name}: zero point {zero_point} is not int8")
-    if not INT8_LOW <= low <= high <= INT8_HIGH:
-        raise ProgramError(f"{name}: the clamp {low}..{high} is not a range of int8")
+        raise ProgramError(f"zero point {zero_point} is not int8")
+    if integer and not INT8_LOW <= low <= high <= INT8_HIGH:
+        raise ProgramError(f"the clamp {low}..{high} is not a range of int8")
+    if not integer and (shift or zero_point):
+        raise ProgramError(f"shift {shift} and zero point {zero_point}; a float32 program has neither")
+    if not low <= high:
+        raise ProgramError(f"the clamp {low}..{high} is empty")
 
 
-def _check_product(name: str, reach: float, multiplier: float, shift: int) -> None:
+def _check_product(reach: float, multiplier: float, shift: int) -> None:
     if multiplier > INT32_HIGH:
-        raise ProgramError(f"{name}: multipliers up to {multiplier:.0f} are wider than int32")
+        raise ProgramError(f"multipliers up to {multiplier:.0f} are wider than int32")
     if reach * multiplier + 2.0 ** max(shift - 1, 0) > INT64_HIGH * (1 - 1e-6):
-        raise ProgramError(
-            f"{name}: sums up to {reach:.0f} times {multiplier:.0f} overflow int64; store fewer bits or shifts"
-        )
+        raise ProgramError(f"sums up to {reach:.0f} times {multiplier:.0f} overflow int64; store fewer bits or shifts")

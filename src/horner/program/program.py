@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from horner.errors import ProgramError
 from horner.program.bounds import check
-from horner.program.integer import dequantise, quantise
+from horner.program.integer import INT8_HIGH, INT8_LOW, dequantise, quantise
 from horner.program.layers import Conv, Layer, Value
 
 LARGEST_ACTIVATION = 1 << 24
@@ -34,6 +36,8 @@ class Input:
         Whether q is a pixel minus 128, so that uint8 images can be given as they are.
     arithmetic
         `int8`, or `float32` for a program that computes on the real values.
+
+    The scale is kept as a float32, which is what files hold.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +45,13 @@ class Input:
     zero_point: int = 0
     pixels: bool = False
     arithmetic: Literal["int8", "float32"] = "int8"
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or min(self.shape) < 1 or math.prod(self.shape) > LARGEST_ACTIVATION:
+            raise ProgramError(f"an input of shape {self.shape}; 1 to {LARGEST_ACTIVATION} elements are possible")
+        if not INT8_LOW <= self.zero_point <= INT8_HIGH:
+            raise ProgramError(f"the input's zero point {self.zero_point} is not int8")
+        object.__setattr__(self, "scale", _scale(self.scale, "input"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +65,7 @@ class Program:
     layers
         In an order in which every layer comes after the values it reads. The last one's output is the program's.
     output_scale
-        ``logit = (q - zero_point) * output_scale``.
+        ``logit = (q - zero_point) * output_scale``, kept as a float32.
     head
         What the original network applied to its logits; the program's outputs are the logits themselves.
     """
@@ -67,23 +78,18 @@ class Program:
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= MOST_LAYERS:
             raise ProgramError(f"a program has 1 to {MOST_LAYERS} layers, not {len(self.layers)}")
+        object.__setattr__(self, "output_scale", _scale(self.output_scale, "output"))
         check(self)
 
     @functools.cached_property
     def values(self) -> tuple[Value, ...]:
         """Every activation: value 0 is the input, value ``i + 1`` the output of layer ``i``."""
-        if min(self.input.shape) < 1:
-            raise ProgramError(f"an input of shape {self.input.shape} has no elements")
         values = [Value(self.input.shape, self.input.zero_point if self.integer else 0)]
         for number, layer in enumerate(self.layers):
             try:
-                if not all(0 <= i < len(values) for i in layer.inputs):
-                    raise ProgramError(f"reads values {layer.inputs}, of which only 0 to {len(values) - 1} exist here")
-                values.append(layer.infer([values[i] for i in layer.inputs]))
+                values.append(infer(layer, values))
             except ProgramError as error:
                 raise ProgramError(f"layer {number} ({type(layer).__name__}): {error}") from None
-            if values[-1].size > LARGEST_ACTIVATION:
-                raise ProgramError(f"layer {number} ({type(layer).__name__}): an output of {values[-1].size} elements")
         return tuple(values)
 
     @property
@@ -145,6 +151,9 @@ class Program:
             return images if self.integer else dequantise(images, scale, zero)
         if images.dtype.kind != "f":
             raise ProgramError(f"images of type {images.dtype}; give uint8 pixels, int8 activations or floats")
+        if np.isnan(images).any():
+            first = int(np.isnan(images).reshape(len(images), -1).any(1).argmax())
+            raise ProgramError(f"image {first} of {len(images)} holds NaN")
         return quantise(images, scale, zero) if self.integer else images.astype(np.float32)
 
     def logits(self, outputs: np.ndarray) -> np.ndarray:
@@ -160,6 +169,24 @@ class Program:
     def convolutions(self) -> list[tuple[str, Conv]]:
         """Name and layer of everything that has weights, in order."""
         return [(name, layer) for name, layer in zip(self.names, self.layers, strict=True) if isinstance(layer, Conv)]
+
+
+def infer(layer: Layer, values: Sequence[Value]) -> Value:
+    """Return what a layer makes of the values before it; raise ProgramError where it cannot."""
+    if not all(0 <= i < len(values) for i in layer.inputs):
+        raise ProgramError(f"reads values {layer.inputs}, of which only 0 to {len(values) - 1} exist here")
+    value = layer.infer([values[i] for i in layer.inputs])
+    if value.size > LARGEST_ACTIVATION:
+        raise ProgramError(f"an output of {value.size} elements; at most {LARGEST_ACTIVATION} are possible")
+    return value
+
+
+def _scale(scale: float, what: str) -> float:
+    with np.errstate(over="ignore", under="ignore"):
+        single = float(np.float32(scale))
+    if not 0 < single < math.inf:
+        raise ProgramError(f"the {what} scale {scale} is not a positive float32")
+    return single
 
 
 _KINDS = {"MaxPool": "pool", "AveragePool": "pool", "AdaptiveAveragePool": "pool"}

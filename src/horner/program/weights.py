@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from horner.basis import Axis, spread
+from horner.basis import Axis, evaluate
 from horner.errors import ProgramError
 
 FLOAT_BITS = 32
@@ -52,7 +52,7 @@ class Positional:
         families = tuple(terms(axis) for axis in self.axes)
         shifts = np.zeros(families, np.uint8) if self.shifts is None else np.asarray(self.shifts)
         object.__setattr__(self, "core", _frozen(_coefficients(self.core, self.bits)))
-        object.__setattr__(self, "shifts", _frozen(_shifts(shifts, families)))
+        object.__setattr__(self, "shifts", _frozen(_shifts(shifts, families, self.bits)))
         wanted = tuple(axis.coefficients for axis in self.axes)
         if self.core.shape != wanted:
             raise ProgramError(f"coefficients have shape {self.core.shape}, the axes want {wanted}")
@@ -84,7 +84,7 @@ class Positional:
         values = self.effective
         for dimension, axis in enumerate(self.axes):
             if dimension not in keep:
-                values = spread(values, axis, dimension)
+                values = evaluate(values, axis, dimension)
         return values
 
 
@@ -132,11 +132,13 @@ class Ranked:
         levels = np.asarray(self.levels)
         if levels.ndim != 4 or (levels.size and (levels.min() < 0 or levels.max() >= 1 << self.level_bits)):
             raise ProgramError(f"levels of shape {levels.shape} must have 4 axes and fit {self.level_bits} bits")
+        if not levels.size:
+            raise ProgramError(f"weights of shape {levels.shape} have no elements")
         families = (terms(self.curve),)
         shifts = np.zeros(families, np.uint8) if self.shifts is None else np.asarray(self.shifts)
-        object.__setattr__(self, "levels", _frozen(levels.astype(np.uint8)))
+        object.__setattr__(self, "levels", _frozen(_whole(levels, "levels").astype(np.uint8)))
         object.__setattr__(self, "core", _frozen(_coefficients(self.core, self.bits)))
-        object.__setattr__(self, "shifts", _frozen(_shifts(shifts, families)))
+        object.__setattr__(self, "shifts", _frozen(_shifts(shifts, families, self.bits)))
         if self.core.shape not in ((1, *families), (self.shape[0], *families)):
             raise ProgramError(
                 f"coefficients have shape {self.core.shape}, the curves want (1 or {self.shape[0]}, {families[0]})"
@@ -168,7 +170,7 @@ class Ranked:
     @property
     def table(self) -> np.ndarray:
         """The weight of every level, ``(1 or out, 2**level_bits)``."""
-        values = spread(self.effective, self.curve, 1)
+        values = evaluate(self.effective, self.curve, 1)
         return np.pad(values, ((0, 0), (1, 0))) if self.zero else values
 
     def expand(self) -> np.ndarray:
@@ -204,14 +206,22 @@ def _coefficients(core: np.ndarray, bits: int) -> np.ndarray:
     limit = 1 << (bits - 1)
     if core.size and (core.min() < -limit or core.max() >= limit):
         raise ProgramError(f"coefficients from {core.min()} to {core.max()} do not fit {bits} signed bits")
-    return core.astype(np.int32)
+    return _whole(core, "coefficients").astype(np.int32)
 
 
-def _shifts(shifts: np.ndarray, families: tuple[int, ...]) -> np.ndarray:
+def _whole(array: np.ndarray, what: str) -> np.ndarray:
+    if array.dtype.kind not in "iu" and not (array == np.floor(array)).all():
+        raise ProgramError(f"{what} must be whole numbers")
+    return array
+
+
+def _shifts(shifts: np.ndarray, families: tuple[int, ...], bits: int) -> np.ndarray:
     if shifts.shape != families:
         raise ProgramError(f"shifts have shape {shifts.shape}, the families of coefficients want {families}")
     if shifts.size and (shifts.min() < 0 or shifts.max() > LARGEST_SHIFT):
         raise ProgramError(f"shifts from {shifts.min()} to {shifts.max()}; 0 to {LARGEST_SHIFT} are possible")
+    if bits == FLOAT_BITS and shifts.any():
+        raise ProgramError("float coefficients have no shifts")
     return shifts.astype(np.uint8)
 
 

@@ -1,0 +1,138 @@
+"""How stored weights and per-channel vectors are written to bits and read back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from horner.basis import Axis, Nodes
+from horner.errors import FileError
+from horner.program.bitstream import BitReader, BitWriter
+from horner.program.weights import FLOAT_BITS, Positional, Ranked, Weights, terms
+
+SHIFT_BITS = 5
+FORMS = (None, 0, 1, 2)
+"""Degrees of an axis in the order of their codes, a dense one first."""
+
+
+def write_weights(writer: BitWriter, name: str, weights: Weights) -> None:
+    """Write a layer's weights, whose shape the reader knows."""
+    writer.flag(isinstance(weights, Ranked))
+    _write_bits(writer, weights.bits)
+    if isinstance(weights, Ranked):
+        writer.uint(weights.level_bits - 1, 3)
+        writer.uint(weights.degree, 2)
+        writer.flag(weights.zero)
+        writer.flag(len(weights.core) > 1)
+    else:
+        for axis in weights.axes:
+            _write_axis(writer, axis)
+    writer.part = f"{name} shifts"
+    _write_shifts(writer, weights)
+    writer.part = f"{name} coefficients"
+    _write_core(writer, weights)
+    if isinstance(weights, Ranked):
+        writer.part = f"{name} levels"
+        writer.array(weights.levels, weights.level_bits)
+
+
+def read_weights(reader: BitReader, shape: tuple[int, ...], integer: bool) -> Weights:
+    """Read weights of a known shape."""
+    is_ranked = reader.flag()
+    bits = _read_bits(reader, integer)
+    if not is_ranked:
+        return _read_positional(reader, shape, bits)
+    level_bits, degree = 1 + reader.uint(3), reader.uint(2)
+    zero, per_filter = reader.flag(), reader.flag()
+    if degree > 2:
+        raise FileError(f"a curve of degree {degree}")
+    count = math.prod(shape)
+    reader.expect(count * level_bits, f"{count} levels of {level_bits} bits")
+    families = (min(degree + 1, (1 << level_bits) - zero),)
+    shifts = _read_shifts(reader, families, bits)
+    core = _read_core(reader, (shape[0] if per_filter else 1, *families), bits)
+    levels = reader.array(count, level_bits).astype(np.uint8).reshape(shape)
+    return Ranked(levels, level_bits, degree, zero, core, bits, shifts)
+
+
+def write_vector(writer: BitWriter, vector: Positional) -> None:
+    """Write a vector of one value per channel, whose length the reader knows."""
+    _write_bits(writer, vector.bits)
+    _write_axis(writer, vector.axes[0])
+    _write_shifts(writer, vector)
+    _write_core(writer, vector)
+
+
+def read_vector(reader: BitReader, length: int, integer: bool) -> Positional:
+    """Read a vector of a known length."""
+    return _read_positional(reader, (length,), _read_bits(reader, integer))
+
+
+def _read_positional(reader: BitReader, shape: tuple[int, ...], bits: int) -> Positional:
+    axes = tuple(_read_axis(reader, length) for length in shape)
+    shifts = _read_shifts(reader, tuple(terms(axis) for axis in axes), bits)
+    return Positional(axes, _read_core(reader, tuple(axis.coefficients for axis in axes), bits), bits, shifts)
+
+
+def _write_bits(writer: BitWriter, bits: int) -> None:
+    if bits != FLOAT_BITS:
+        writer.uint(bits - 1, 4)
+
+
+def _read_bits(reader: BitReader, integer: bool) -> int:
+    return 1 + reader.uint(4) if integer else FLOAT_BITS
+
+
+def _write_axis(writer: BitWriter, axis: Axis) -> None:
+    writer.uint(FORMS.index(axis.degree), 2)
+    if axis.degree is None:
+        return
+    assert axis.segment is not None
+    writer.flag(axis.segment != axis.length)
+    if axis.segment != axis.length:
+        writer.golomb(axis.segment - 1, 2)
+    if axis.degree:
+        writer.flag(axis.nodes == "pow2")
+
+
+def _read_axis(reader: BitReader, length: int) -> Axis:
+    degree = FORMS[reader.uint(2)]
+    if degree is None:
+        return Axis(length)
+    segment = 1 + reader.golomb(2, length - 1) if reader.flag() else length
+    nodes: Nodes = "pow2" if degree and reader.flag() else "index"
+    return Axis(length, segment, degree, nodes)
+
+
+def _write_shifts(writer: BitWriter, weights: Weights) -> None:
+    """Write the least shift, then what each family has beyond it in as few bits as the largest takes."""
+    if weights.bits == FLOAT_BITS:
+        return
+    assert weights.shifts is not None
+    writer.flag(bool(weights.shifts.any()))
+    if weights.shifts.any():
+        least = int(weights.shifts.min())
+        width = int(weights.shifts.max() - least).bit_length()
+        writer.uint(least, SHIFT_BITS)
+        writer.uint(width, 3)
+        writer.array(weights.shifts - least, width)
+
+
+def _read_shifts(reader: BitReader, families: tuple[int, ...], bits: int) -> np.ndarray | None:
+    if bits == FLOAT_BITS or not reader.flag():
+        return None
+    least, width = reader.uint(SHIFT_BITS), reader.uint(3)
+    return least + reader.array(math.prod(families), width).reshape(families)
+
+
+def _write_core(writer: BitWriter, weights: Weights) -> None:
+    writer.array(weights.core.view(np.uint32) if weights.bits == FLOAT_BITS else weights.core, weights.bits)
+
+
+def _read_core(reader: BitReader, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    count = math.prod(shape)
+    reader.expect(count * bits, f"{count} coefficients of {bits} bits")
+    if bits == FLOAT_BITS:
+        return reader.array(count, bits).astype(np.uint32).view(np.float32).reshape(shape)
+    return reader.array(count, bits, signed=True).reshape(shape)
