@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 from rich.console import Console
 
@@ -56,7 +55,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a dense network; interrupted, the same command goes on where it stopped."""
-    from horner import workflow  # noqa: PLC0415  torch takes seconds to import
+    from horner import workflow
 
     images = _load(data, data_dir)
     report = workflow.train_dense(
@@ -88,7 +87,7 @@ def approximate(
     as_json: Json = False,
 ) -> None:
     """Approximate a network, train it on, and write a .horner file."""
-    from horner import workflow  # noqa: PLC0415
+    from horner import workflow
 
     images = _load(data, data_dir)
     report = workflow.approximate_to_file(
@@ -126,8 +125,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a file's accuracy with a backend."""
-    import horner  # noqa: PLC0415
-    from horner.evaluation import accuracy, runner  # noqa: PLC0415
+    import horner
+    from horner.evaluation import accuracy, runner
 
     program = horner.load(file)
     images = getattr(_load(data, data_dir), split)
@@ -138,7 +137,7 @@ def evaluate(
 @app.command()
 def account(file: File, as_json: Json = False) -> None:
     """Print what a file costs: bytes, ratios, operations, layer by layer."""
-    import horner  # noqa: PLC0415
+    import horner
 
     numbers = horner.account(horner.load(file), file)
     if as_json:
@@ -156,9 +155,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Generate C, or write the tensors, of a file."""
-    import horner  # noqa: PLC0415
-    from horner.backends import c  # noqa: PLC0415
-    from horner.program.tensors import save_safetensors  # noqa: PLC0415
+    import horner
+    from horner.backends import c
+    from horner.program.tensors import save_safetensors
 
     program = horner.load(file)
     if to == "c":
@@ -179,7 +178,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the main job: train LeNet-5, approximate it, write the file, generate C, and compare all of them."""
-    from horner import demonstration  # noqa: PLC0415
+    from horner import demonstration
 
     report = demonstration.run(_load(data, data_dir), output, seed=seed, say=_say)
     if as_json:
@@ -201,12 +200,11 @@ def main() -> None:
         code = app(standalone_mode=False)
     except HornerError as error:
         code = _fail(str(error))
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except typer.TyperException as error:
+        code = _fail(error.format_message() + " (horner --help says what there is)", 2)
+    except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -224,7 +222,7 @@ def _say(line: str) -> None:
 
 
 def _load(name: str, data_dir: Path | None) -> Any:
-    from horner.data import load  # noqa: PLC0415
+    from horner.data import load
 
     return load(name, data_dir, announce=_say)
 
