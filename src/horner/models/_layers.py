@@ -18,7 +18,7 @@ def norm1d(features: int, batch_norm: bool) -> nn.Module:
 
 
 def positions(network: str, size: int, *layers: tuple[int, int, int]) -> int:
-    """Return the side of the feature map that ``(kernel, stride, padding)`` layers leave of a ``size`` x ``size`` image.
+    """Return the side of the map that ``(kernel, stride, padding)`` layers leave of a ``size`` x ``size`` image.
 
     Raises
     ------

@@ -1,0 +1,139 @@
+"""What a training run is told, decided before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args, get_type_hints
+
+import torch
+
+from horner.errors import TrainingError
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["one-cycle", "cosine", "constant"]
+Augmentation = Literal["none", "shift", "crop-flip"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of one run.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training split.
+    batch_size
+        Images per step, over all processes together. The last images of an epoch are not dropped:
+        an epoch has ``ceil(images / batch_size)`` steps of equal size, give or take one image.
+    lr
+        The highest step size of the schedule.
+    optimizer, momentum
+        ``adamw``, or ``sgd`` with Nesterov momentum.
+    weight_decay
+        On weights; biases and the scales of normalisations have none (see ``parameter_groups``).
+    schedule, warmup
+        ``one-cycle``: linear up from ``lr / 25``, linear down to ``lr / 1000``. ``cosine``: linear up from 0,
+        half a cosine down to 0. ``constant``: linear up, then flat. The way up takes ``warmup`` of all steps.
+    clip_norm
+        Largest norm of the whole gradient, or none.
+    label_smoothing
+        Share of a label's weight spread evenly over all classes.
+    augmentation
+        ``shift``: up to 2 pixels any way. ``crop-flip``: up to 4 pixels any way, and mirrored half of the time.
+    distill_weight, temperature
+        Share of the teacher in the loss and the softness of what it says (see :mod:`horner.training.distillation`).
+    precision
+        Of the forward pass in training; validation is always float32. ``auto`` is bfloat16 on a GPU that
+        multiplies it natively, otherwise float32.
+    device
+        ``auto`` is a GPU when there is one.
+    channels_last
+        Feed images as rows of pixels rather than planes; faster on GPUs and for most networks on CPUs.
+    seed
+        Everything random is a function of it and of the position in the run.
+    threads
+        Of the CPU; ``None`` leaves torch's own choice.
+    checkpoint_seconds
+        Time between two checkpoints, beside one after every epoch; 0 is one after every step. On a slow disk
+        it is stretched so that saving takes a twentieth of the time at most.
+
+    >>> TrainConfig(epochs=0)
+    Traceback (most recent call last):
+    horner.errors.TrainingError: epochs is at least 1, not 0
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 2e-3
+    optimizer: Optimizer = "adamw"
+    momentum: float = 0.9
+    weight_decay: float = 1e-2
+    schedule: Schedule = "one-cycle"
+    warmup: float = 0.2
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = "none"
+    distill_weight: float = 0.0
+    temperature: float = 4.0
+    precision: Precision = "auto"
+    device: str = "auto"
+    channels_last: bool = True
+    seed: int = 0
+    threads: int | None = None
+    checkpoint_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TrainingError(f"{name} is at least 1, not {value}")
+        for name in ("lr", "temperature", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise TrainingError(f"{name} is positive and finite, not {value}")
+        for name in ("label_smoothing", "warmup", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainingError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
+        if not 0 <= self.distill_weight <= 1:
+            raise TrainingError(f"distill_weight is a share from 0 to 1, not {self.distill_weight}")
+        if not self.weight_decay >= 0 or not self.checkpoint_seconds >= 0:
+            raise TrainingError("weight_decay and checkpoint_seconds are not negative")
+        for name, hint in get_type_hints(TrainConfig).items():
+            choices = get_args(hint)
+            if choices and isinstance(choices[0], str) and getattr(self, name) not in choices:
+                raise TrainingError(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
+
+    def decides(self) -> dict[str, object]:
+        """Return the settings that the result depends on: not where it is computed, nor how often it is saved."""
+        elsewhere = {"device", "threads", "checkpoint_seconds"}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in elsewhere}
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; ``auto`` is a GPU when there is one, else the CPU.
+
+    Raises
+    ------
+    TrainingError
+        When there is no such device.
+
+    >>> find_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TrainingError(f"no device {name!r} here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Return what the forward pass is cast to, or ``None`` for float32 throughout."""
+    if precision == "bfloat16":
+        return torch.bfloat16
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if precision == "auto" and native else None

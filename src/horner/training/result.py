@@ -1,0 +1,43 @@
+"""What a training run gives back beside the trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split: mean loss in nats, validation accuracy in percent, seconds it took."""
+
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """A finished run. The model holds the weights of ``best_epoch``, chosen on the validation split.
+
+    Parameters
+    ----------
+    history
+        One entry an epoch.
+    best_epoch
+        From 1; of equally accurate epochs the last.
+    seconds
+        Of all epochs, those before an interruption included.
+    """
+
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    seconds: float
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs trained."""
+        return len(self.history)
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy of the weights kept, in percent."""
+        return self.history[self.best_epoch - 1].accuracy

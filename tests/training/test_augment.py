@@ -1,0 +1,48 @@
+import torch
+
+from horner.training.augment import augment, shift
+
+
+def one_pixel(count: int) -> torch.Tensor:
+    images = torch.zeros(count, 2, 9, 7, dtype=torch.uint8)
+    images[:, :, 4, 3] = torch.tensor([10, 20], dtype=torch.uint8)
+    return images
+
+
+def test_shift_moves_every_image_by_its_own_whole_pixels():
+    torch.manual_seed(0)
+    images = one_pixel(500)
+    moved = shift(images, 2)
+    assert moved.shape == images.shape
+    assert moved.dtype == torch.uint8
+    places = {tuple(image[0].nonzero()[0].tolist()) for image in moved}
+    assert places == {(4 + dy, 3 + dx) for dy in range(-2, 3) for dx in range(-2, 3)}
+    for image in moved:
+        y, x = image[0].nonzero()[0]
+        assert image[:, y, x].tolist() == [10, 20]
+        assert int(image.count_nonzero()) == 2
+    assert torch.equal(images, one_pixel(500))
+
+
+def test_crop_flip_mirrors_about_half():
+    torch.manual_seed(0)
+    images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
+    images[:, :, 16, 15:18] = torch.tensor([1, 2, 3], dtype=torch.uint8)
+    rows = [image[image > 0].tolist() for image in augment(images, "crop-flip")]
+    assert {tuple(row) for row in rows} == {(1, 2, 3), (3, 2, 1)}
+    assert 150 < rows.count([3, 2, 1]) < 250
+
+
+def test_none_is_the_same_tensor():
+    images = one_pixel(2)
+    assert augment(images, "none") is images
+
+
+def test_the_generator_decides():
+    images = torch.arange(4 * 28 * 28, dtype=torch.int32).to(torch.uint8).view(4, 1, 28, 28)
+    for kind in ("shift", "crop-flip"):
+        torch.manual_seed(3)
+        first = augment(images, kind)
+        torch.manual_seed(3)
+        assert torch.equal(first, augment(images, kind))
+        assert not torch.equal(first, augment(images, kind))
