@@ -114,17 +114,18 @@ def approximate(
         say(f"filters rearranged in {len(moved)} layers" if moved else "filters left in their order")
     runs: dict[str, TrainResult] = {}
     if retraining is None:
+        original = copy.deepcopy(model)
         approximate_(model, plan, example=calibration[:2])
-        fit_(model, calibration)
+        fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
         return Approximated(model, network, freeze(network), runs)
 
-    original = model
+    original = copy.deepcopy(model)
     if retraining.fit == "random":
         model = redrawn(model, retraining.real.seed)
     approximate_(model, plan, example=calibration[:2])
     if retraining.fit == "activations":
-        fit_(model, calibration)
+        fit_(model, calibration, original)
     runs["real"] = _train(model, data, retraining.real, original, checkpoints, "real", say, progress)
     network = quantised(model, calibration, plan, (data.mean, data.std))
     runs["quantised"] = _train(network, data, retraining.quantised, original, checkpoints, "quantised", say, progress)
@@ -167,6 +168,7 @@ def _train(
         progress=progress,
     )
     say(
-        f"{stage}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, {result.seconds:.0f} s"
+        f"{stage}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, "
+        f"{result.seconds:.0f} s"
     )
     return result

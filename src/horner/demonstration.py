@@ -1,0 +1,293 @@
+"""The main job on real images: LeNet-5 from training to compiled C, every number measured on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Group
+from rich.table import Table
+from torch import nn
+
+from horner import models
+from horner._files import write_atomic
+from horner.backends import c, reference
+from horner.data import DataSet
+from horner.errors import HornerError
+from horner.evaluation import accuracy
+from horner.pipeline import Retraining, Say, approximate
+from horner.plan import Plan
+from horner.program import file
+from horner.program.account import Account, account
+from horner.training import TrainConfig, predict, train
+from horner.workflow import build, dense_info
+
+MODEL = "lenet5"
+PLAN = """
+bits=5 bias_bits=6 scale_bits=6
+conv1: out=linear/2 row=quadratic col=quadratic
+conv2: out=linear/4 in=linear/2 row=quadratic col=quadratic
+fc1: out=linear/30 in=linear/4 row=quadratic col=quadratic map=5x5
+fc2: out=linear/21 in=linear/30
+fc3: in=linear/21
+"""
+DENSE = TrainConfig(epochs=10)
+RETRAINING = Retraining(real=TrainConfig(epochs=7), quantised=TrainConfig(epochs=3, lr=5e-4))
+TIMED_IMAGES = 200
+
+
+@dataclass(frozen=True)
+class Row:
+    """One form of the network.
+
+    Parameters
+    ----------
+    accuracy
+        On the test images, in percent.
+    bytes
+        Of the parameters as float32, or of the file.
+    multiplications, additions
+        Of one inference.
+    microseconds
+        Median time of one image on one thread, batch 1.
+    """
+
+    name: str
+    accuracy: float
+    bytes: int
+    byte_ratio: float
+    coefficient_ratio: float
+    multiplications: int
+    additions: int
+    microseconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the demonstration measured, and where its files lie."""
+
+    data: str
+    source: str
+    test_images: int
+    seconds: float
+    epochs: dict[str, int]
+    plan: str
+    rows: tuple[Row, ...]
+    identical: bool
+    account: Account
+    files: dict[str, str]
+
+    @property
+    def drop(self) -> float:
+        """Points of accuracy between the dense network and the compiled C."""
+        return self.rows[0].accuracy - self.rows[-1].accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, for JSON."""
+        return {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "account": self.account.to_dict(),
+            "drop": self.drop,
+        }
+
+    def table(self) -> Group:
+        """Return the comparison, side by side, with where each file lies."""
+        table = Table(title=f"LeNet-5 on {self.test_images} {self.data} test images ({self.source})")
+        for name in (
+            "",
+            "accuracy",
+            "bytes",
+            "byte ratio",
+            "coefficient ratio",
+            "multiplications",
+            "additions",
+            "µs / image",
+        ):
+            table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(
+                row.name,
+                f"{row.accuracy:.2f} %",
+                f"{row.bytes:,}",
+                f"{row.byte_ratio:.1f}x",
+                f"{row.coefficient_ratio:.1f}x",
+                f"{row.multiplications:,}",
+                f"{row.additions:,}",
+                f"{row.microseconds:,.1f}",
+            )
+        where = Table(show_header=False, box=None)
+        for name, path in self.files.items():
+            where.add_row(name, path)
+        same = "equal on every image" if self.identical else "NOT EQUAL"
+        return Group(
+            table,
+            "byte ratio: bytes of the dense float32 parameters / bytes of the .horner file on disk, or of the\n"
+            "parameters held; coefficient ratio: dense weights / stored coefficients; time: median of one image at a\n"
+            "time, one thread",
+            f"integer reference, expanded integers, loaded file and compiled C: {same}; "
+            f"{self.drop:+.2f} points below dense; {self.seconds:.0f} s in all",
+            where,
+        )
+
+
+def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: None, progress: bool = True) -> Report:
+    """Run the main job and write everything it makes to a folder.
+
+    Parameters
+    ----------
+    data
+        Images of 28x28 grey pixels.
+    output
+        The folder; an interrupted run goes on from the checkpoints kept in it.
+
+    Returns
+    -------
+    Report
+        The numbers that the last table shows, also written as ``report.json``.
+    """
+    began = time.monotonic()
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoints = output / "checkpoints"
+    say(
+        f"{data.name}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test images from {data.source}"
+    )
+    paths = {
+        "dense network": output / "dense.safetensors",
+        "program": output / f"{MODEL}.horner",
+        "numbers": output / "report.json",
+    }
+
+    dense = build(MODEL, data, True, seed)
+    config = dataclasses.replace(DENSE, seed=seed)
+    first = train(dense, data, config, checkpoint=checkpoints / "dense.checkpoint", progress=progress)
+    say(f"dense: {first.accuracy:.2f} % of the validation images after {first.epochs} epochs, {first.seconds:.0f} s")
+    models.save(paths["dense network"], dense, dense_info(MODEL, data, True, first.accuracy))
+
+    retraining = dataclasses.replace(
+        RETRAINING,
+        real=dataclasses.replace(RETRAINING.real, seed=seed),
+        quantised=dataclasses.replace(RETRAINING.quantised, seed=seed),
+    )
+    plan = Plan.parse(PLAN)
+    made = approximate(dense, data, plan, retraining, checkpoints=checkpoints, say=say, progress=progress)
+    file.save(made.program, paths["program"])
+    say(f"{paths['program']}: {paths['program'].stat().st_size} bytes on disk")
+
+    loaded = file.load(paths["program"])
+    sources = c.write(loaded, output / "c", MODEL)
+    compiled = c.compile(loaded)
+    say(f"C generated and compiled; running {len(data.test)} test images through every form")
+    test = data.test
+    integer = {
+        "reference": reference.run(made.program, test.images),
+        "dense": reference.run(made.program, test.images, "dense"),
+        "loaded": reference.run(loaded, test.images),
+        "compiled": compiled(test.images),
+    }
+    first_outputs = integer["reference"]
+    identical = all(np.array_equal(first_outputs, outputs) for outputs in integer.values())
+    if not identical:
+        raise HornerError(
+            "the integer outputs of reference, expanded weights, loaded file and C differ; please report this"
+        )
+
+    numbers = account(loaded, paths["program"])
+    rows = _rows(dense, made.model, loaded, compiled, data, integer, numbers)
+    report = Report(
+        data.name,
+        data.source,
+        len(test),
+        round(time.monotonic() - began, 1),
+        {"dense": first.epochs, **{name: result.epochs for name, result in made.runs.items()}},
+        str(plan),
+        rows,
+        identical,
+        numbers,
+        {name: str(path) for name, path in {**paths, **{path.name: path for path in sources}}.items()},
+    )
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    write_atomic(paths["numbers"], json.dumps(report.to_dict(), indent=1) + "\n")
+    return report
+
+
+def _rows(
+    dense: nn.Module,
+    approximated: nn.Module,
+    program: Any,
+    compiled: Callable[[np.ndarray], np.ndarray],
+    data: DataSet,
+    integer: dict[str, np.ndarray],
+    numbers: Account,
+) -> tuple[Row, ...]:
+    test = data.test
+    four = 4 * numbers.dense_parameters
+    real = 4 * numbers.stored_values
+    one = _one_at_a_time(test.images)
+    normalised = [(torch.from_numpy(image).float() - data.mean) / data.std for image in one]
+
+    def measured(name: str, outputs: np.ndarray, size: int, cheap: bool, microseconds: float) -> Row:
+        return Row(
+            name,
+            accuracy(outputs, test.labels),
+            size,
+            four / size,
+            numbers.coefficient_ratio if cheap else 1.0,
+            numbers.multiplications if cheap else numbers.dense_multiplications,
+            numbers.additions if cheap else numbers.dense_additions,
+            microseconds,
+        )
+
+    with _single_thread(), torch.no_grad():
+        times = [
+            _median_time(dense.eval(), normalised),
+            _median_time(approximated.eval(), normalised),
+            _median_time(lambda image: reference.run(program, image), one),
+            _median_time(compiled, one),
+        ]
+    return (
+        measured("dense float32 (PyTorch)", predict(dense, test.images, data.mean, data.std), four, False, times[0]),
+        measured(
+            "approximated float32 (PyTorch)",
+            predict(approximated, test.images, data.mean, data.std),
+            real,
+            False,
+            times[1],
+        ),
+        measured("integer (NumPy reference)", integer["reference"], numbers.file_bytes, True, times[2]),
+        measured("integer (compiled C)", integer["compiled"], numbers.file_bytes, True, times[3]),
+    )
+
+
+def _one_at_a_time(images: np.ndarray) -> list[np.ndarray]:
+    return [np.ascontiguousarray(image[None]) for image in images[:TIMED_IMAGES]]
+
+
+def _median_time(function: Callable[[Any], Any], inputs: Iterable[Any]) -> float:
+    """Return the median time of one call, in microseconds."""
+    times = []
+    for value in inputs:
+        began = time.perf_counter()
+        function(value)
+        times.append(time.perf_counter() - began)
+    return 1e6 * statistics.median(times)
+
+
+@contextlib.contextmanager
+def _single_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""Pictures of what an approximation did. Needs matplotlib: ``pip install 'horner[report]'``."""
