@@ -8,6 +8,7 @@ import numpy as np
 
 from horner.basis import Axis, Nodes
 from horner.errors import FileError
+from horner.program.arithmetic import FEWEST, MOST, Model, Signed, Unsigned, decode, encode
 from horner.program.bitstream import BitReader, BitWriter
 from horner.program.weights import FLOAT_BITS, Positional, Ranked, Weights, terms
 
@@ -34,7 +35,7 @@ def write_weights(writer: BitWriter, name: str, weights: Weights) -> None:
     _write_core(writer, weights)
     if isinstance(weights, Ranked):
         writer.part = f"{name} levels"
-        writer.array(weights.levels, weights.level_bits)
+        _write_run(writer, weights.levels, weights.level_bits, Unsigned)
 
 
 def read_weights(reader: BitReader, shape: tuple[int, ...], integer: bool) -> Weights:
@@ -47,12 +48,10 @@ def read_weights(reader: BitReader, shape: tuple[int, ...], integer: bool) -> We
     zero, per_filter = reader.flag(), reader.flag()
     if degree > 2:
         raise FileError(f"a curve of degree {degree}")
-    count = math.prod(shape)
-    reader.expect(count * level_bits, f"{count} levels of {level_bits} bits")
     families = (min(degree + 1, (1 << level_bits) - zero),)
     shifts = _read_shifts(reader, families, bits)
     core = _read_core(reader, (shape[0] if per_filter else 1, *families), bits)
-    levels = reader.array(count, level_bits).astype(np.uint8).reshape(shape)
+    levels = _read_run(reader, math.prod(shape), level_bits, Unsigned).astype(np.uint8).reshape(shape)
     return Ranked(levels, level_bits, degree, zero, core, bits, shifts)
 
 
@@ -127,12 +126,31 @@ def _read_shifts(reader: BitReader, families: tuple[int, ...], bits: int) -> np.
 
 
 def _write_core(writer: BitWriter, weights: Weights) -> None:
-    writer.array(weights.core.view(np.uint32) if weights.bits == FLOAT_BITS else weights.core, weights.bits)
+    if weights.bits == FLOAT_BITS:
+        writer.array(weights.core.view(np.uint32), FLOAT_BITS)
+    else:
+        _write_run(writer, weights.core, weights.bits, Signed)
 
 
 def _read_core(reader: BitReader, shape: tuple[int, ...], bits: int) -> np.ndarray:
     count = math.prod(shape)
-    reader.expect(count * bits, f"{count} coefficients of {bits} bits")
     if bits == FLOAT_BITS:
         return reader.array(count, bits).astype(np.uint32).view(np.float32).reshape(shape)
-    return reader.array(count, bits, signed=True).reshape(shape)
+    return _read_run(reader, count, bits, Signed).reshape(shape)
+
+
+def _write_run(writer: BitWriter, values: np.ndarray, bits: int, model: Model) -> None:
+    """Write a run of numbers coded where that is shorter, with a bit to say so; plain where it may not be coded."""
+    digits = encode(values, bits, model)
+    if FEWEST <= values.size <= MOST:
+        writer.flag(digits is not None)
+    if digits is None:
+        writer.array(values, bits)
+    else:
+        writer.array(digits, 1)
+
+
+def _read_run(reader: BitReader, count: int, bits: int, model: Model) -> np.ndarray:
+    if FEWEST <= count <= MOST and reader.flag():
+        return decode(reader, count, bits, model)
+    return reader.array(count, bits, signed=model is Signed)

@@ -1,0 +1,206 @@
+"""Adaptive arithmetic coding of coefficients and levels, in fewer bits than they are wide.
+
+The coder is that of Witten, Neal and Cleary (Communications of the ACM 30, 1987) for two symbols. Everything is done
+in integers, so every reader decodes the same values; where a coded run ends follows from decoding it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from horner.errors import FileError
+from horner.program.bitstream import BitReader
+
+PRECISION = 32
+WHOLE, HALF, QUARTER = 1 << PRECISION, 1 << PRECISION - 1, 1 << PRECISION - 2
+
+MOST_SEEN = 1024
+"""Beyond this sum, half of a chance's counts are forgotten."""
+
+MOST_SAVED = 8
+"""A coded run takes at least an eighth of its numbers' plain bits, so that a short file cannot hold a long run."""
+
+FEWEST, MOST = 8, 1 << 16
+"""Numbers a coded run has: fewer never pay, more would take seconds."""
+
+
+class Chance:
+    """How likely a bit is 0, learned from the bits seen: each counts two, beside one of each kind to begin with."""
+
+    __slots__ = ("learns", "ones", "zeros")
+
+    def __init__(self, learns: bool = True) -> None:
+        self.zeros = self.ones = 1
+        self.learns = learns
+
+    def see(self, bit: bool) -> None:
+        """Count a bit."""
+        if not self.learns:
+            return
+        if bit:
+            self.ones += 2
+        else:
+            self.zeros += 2
+        if self.zeros + self.ones > MOST_SEEN:
+            self.zeros = (self.zeros + 1) // 2
+            self.ones = (self.ones + 1) // 2
+
+
+EVEN = Chance(learns=False)
+
+
+class Coder(Protocol):
+    """What models are written against: one description of the bits serves both directions."""
+
+    def bit(self, chance: Chance, wanted: bool) -> bool:
+        """Code the wanted bit, or return the one that was coded."""
+
+
+class Encoder:
+    """Narrows an interval by every bit, and keeps the binary digits that all its numbers have in common."""
+
+    def __init__(self) -> None:
+        self.digits: list[int] = []
+        self._low, self._high = 0, WHOLE - 1
+        self._undecided = 0
+
+    def bit(self, chance: Chance, wanted: bool) -> bool:
+        """Code the wanted bit and return it."""
+        low, high = self._low, self._high
+        split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
+        low, high = (split, high) if wanted else (low, split - 1)
+        chance.see(wanted)
+        while True:
+            if high < HALF:
+                self._put(0)
+            elif low >= HALF:
+                self._put(1)
+                low, high = low - HALF, high - HALF
+            elif low >= QUARTER and high < HALF + QUARTER:
+                self._undecided += 1
+                low, high = low - QUARTER, high - QUARTER
+            else:
+                break
+            low, high = 2 * low, 2 * high + 1
+        self._low, self._high = low, high
+        return wanted
+
+    def finish(self) -> np.ndarray:
+        """Return the digits, two more than needed so far: any that follow now stand for a number of the interval."""
+        self._undecided += 1
+        self._put(int(self._low >= QUARTER))
+        return np.array(self.digits, np.uint8)
+
+    def _put(self, digit: int) -> None:
+        self.digits.append(digit)
+        self.digits += [1 - digit] * self._undecided
+        self._undecided = 0
+
+
+class Decoder:
+    """Follows an `Encoder` from a reader's position on; beyond the end it reads zeros."""
+
+    def __init__(self, reader: BitReader) -> None:
+        self._reader = reader
+        self._start = reader.position
+        self._low, self._high = 0, WHOLE - 1
+        self._code, self._taken = 0, 0
+        for _ in range(PRECISION):
+            self._take()
+
+    def bit(self, chance: Chance, wanted: bool) -> bool:
+        """Return the bit that was coded."""
+        low, high = self._low, self._high
+        split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
+        bit = self._code >= split
+        low, high = (split, high) if bit else (low, split - 1)
+        chance.see(bit)
+        while True:
+            if high < HALF:
+                base = 0
+            elif low >= HALF:
+                base = HALF
+            elif low >= QUARTER and high < HALF + QUARTER:
+                base = QUARTER
+            else:
+                break
+            low, high = 2 * (low - base), 2 * (high - base) + 1
+            self._code -= base
+            self._take()
+        self._low, self._high = low, high
+        return bit
+
+    def finish(self) -> int:
+        """Move the reader behind the run, which ends with two of the digits read ahead; return the run's bits."""
+        bits = self._taken - PRECISION + 2
+        self._reader.expect(bits, "a coded run")
+        self._reader.position = self._start + bits
+        return bits
+
+    def _take(self) -> None:
+        place = self._start + self._taken
+        byte = self._reader.data[place >> 3] if place >> 3 < len(self._reader.data) else 0
+        self._code = 2 * self._code + (byte >> (~place & 7) & 1)
+        self._taken += 1
+
+
+class Signed:
+    """Coefficients: how long the magnitude is in binary, sign, and its digits after the first."""
+
+    def __init__(self, bits: int) -> None:
+        self._longer = [Chance() for _ in range(bits)]
+        self._second = [Chance() for _ in range(bits + 1)]
+
+    def code(self, coder: Coder, value: int) -> int:
+        """Code a value, or return the one that was coded."""
+        magnitude, length = abs(value), 0
+        while length < len(self._longer) and coder.bit(self._longer[length], magnitude >> length > 0):
+            length += 1
+        if length == 0:
+            return 0
+        negative, result = coder.bit(EVEN, value < 0), 1
+        for place in range(length - 2, -1, -1):
+            chance = self._second[length] if place == length - 2 else EVEN
+            result = 2 * result + coder.bit(chance, bool(magnitude >> place & 1))
+        return -result if negative else result
+
+
+class Unsigned:
+    """Levels: digit after digit, each with a chance of its own for all the digits before it."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._chances = [Chance() for _ in range(1 << bits)]
+
+    def code(self, coder: Coder, value: int) -> int:
+        """Code a value, or return the one that was coded."""
+        node = 1
+        for place in range(self._bits - 1, -1, -1):
+            node = 2 * node + coder.bit(self._chances[node], bool(value >> place & 1))
+        return node - (1 << self._bits)
+
+
+Model = type[Signed] | type[Unsigned]
+
+
+def encode(values: np.ndarray, bits: int, model: Model) -> np.ndarray | None:
+    """Return the digits of a coded run, or None where it may not be coded or plain bits are as few."""
+    if not FEWEST <= values.size <= MOST:
+        return None
+    encoder, chances = Encoder(), model(bits)
+    for value in values.reshape(-1).tolist():
+        chances.code(encoder, value)
+    digits = encoder.finish()
+    return digits if digits.size < values.size * bits <= MOST_SAVED * digits.size else None
+
+
+def decode(reader: BitReader, count: int, bits: int, model: Model) -> np.ndarray:
+    """Read a coded run of `count` numbers, int64 ``(count,)``."""
+    reader.expect(-(-count * bits // MOST_SAVED), f"a coded run of {count} numbers of {bits} bits")
+    decoder, chances = Decoder(reader), model(bits)
+    values = np.array([chances.code(decoder, 0) for _ in range(count)], np.int64)
+    if count * bits > MOST_SAVED * decoder.finish():
+        raise FileError(f"{count} numbers of {bits} bits are coded in less than 1/{MOST_SAVED} of their bits")
+    return values
