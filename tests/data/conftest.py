@@ -154,7 +154,7 @@ def records(count: int, label_bytes: int, classes: int, seed: int) -> bytes:
     return np.concatenate([labels, rng.integers(0, 256, (count, 3072), np.uint8)], axis=1).tobytes()
 
 
-def tar_gz(files: dict[str, bytes]) -> bytes:
+def _tar_gz(files: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, data in files.items():
@@ -176,6 +176,12 @@ def pinned(official: Official, files: dict[str, bytes], **changes: object) -> Of
         test=tuple(map(pin, official.test)),
         **{"homes": (), "npm": None, "debian": None, "embedded": False} | changes,
     )
+
+
+@pytest.fixture
+def tar_gz() -> Callable[[dict[str, bytes]], bytes]:
+    """Pack files, by name, into a .tar.gz."""
+    return _tar_gz
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,7 @@ def mnist() -> Small:
 @pytest.fixture
 def cifar10() -> Small:
     files = {file.name: records(20, 1, 10, seed) for seed, file in enumerate(catalog.CIFAR_10.files)}
-    packed = tar_gz({f"cifar-10-batches-bin/{name}": data for name, data in files.items()})
+    packed = _tar_gz({f"cifar-10-batches-bin/{name}": data for name, data in files.items()})
     pin = Archive("cifar-10-binary.tar.gz", len(packed), archive.sha256(packed))
     return Small(pinned(catalog.CIFAR_10, files, archive=pin), files)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from horner.data import archive, download, progress
@@ -25,12 +26,15 @@ def fetch_set(official: Official, announce: Callable[[str], None]) -> dict[str, 
     """
     failures = {home: f"{home}: {why}" for home, why in download.unreachable(official.homes).items()}
     keep = partial_folder(official)
+    asked: list[str] = []
 
-    def first_good(title: str, get: Callable[[str], dict[str, bytes]]) -> dict[str, bytes]:
+    def first_good(get: Callable[[str], dict[str, bytes]]) -> dict[str, bytes]:
         for home in official.homes:
             if home in failures:
                 continue
-            announce(f"{official.name}: fetching {title} from {home}")
+            if home not in asked:
+                asked.append(home)
+                announce(f"{official.name}: fetching from {home}")
             try:
                 return get(home)
             except DataError as error:
@@ -38,20 +42,20 @@ def fetch_set(official: Official, announce: Callable[[str], None]) -> dict[str, 
         raise DataError("; ".join(failures.values()))
 
     if official.archive is not None:
-        return first_good(official.archive.name, lambda home: _archive(official, home, keep))
+        return first_good(partial(_archive, official, keep))
     files: dict[str, bytes] = {}
     for file in official.files:
-        files |= first_good(f"{file.name}.gz", lambda home, file=file: _file(official, file, home, keep))  # type: ignore[misc]
+        files |= first_good(partial(_file, official, file, keep))
     return files
 
 
-def _file(official: Official, file: File, home: str, keep: Path | None) -> dict[str, bytes]:
+def _file(official: Official, file: File, keep: Path | None, home: str) -> dict[str, bytes]:
     url = f"{home}{file.name}.gz"
     data = archive.gunzip(_fetch(url, file.size + HEADROOM, keep, f"{official.name}: {file.name}"), file.size, url)
     return {file.name: file.verify(data, url)}
 
 
-def _archive(official: Official, home: str, keep: Path | None) -> dict[str, bytes]:
+def _archive(official: Official, keep: Path | None, home: str) -> dict[str, bytes]:
     assert official.archive is not None
     url = home + official.archive.name
     return official.unpack(_fetch(url, official.archive.size, keep, official.archive.name), url)

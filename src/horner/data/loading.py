@@ -62,11 +62,18 @@ def load(
 
     Examples
     --------
-    >>> import os
-    >>> os.environ["HORNER_OFFLINE"] = "1"          # this example makes do without the network
-    >>> mnist = load("mnist", announce=lambda line: None)
-    >>> mnist.shape, len(mnist.classes)
-    ((1, 28, 28), 10)
+    ``load("mnist")`` is all it takes. A folder of one's own, with two classes of five images each:
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     for name, grey in (("dark", 10), ("light", 200)):
+    ...         Path(path, name).mkdir()
+    ...         for i in range(5):
+    ...             Image.new("L", (8, 6), grey + i).save(f"{path}/{name}/{i}.png")
+    ...     data = load(f"folder:{path}")
+    >>> data.classes, data.shape, (len(data.train), len(data.validation), len(data.test))
+    (('dark', 'light'), (1, 6, 8), (8, 0, 2))
     """
     if announce is None:
         announce = _log.warning

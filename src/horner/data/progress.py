@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 Report = Callable[[int, int | None], None]
 """Takes what is done and, where it is known, the total."""
@@ -26,14 +35,12 @@ def transfer(title: str) -> Iterator[Report]:
 @contextmanager
 def counting(title: str) -> Iterator[Report]:
     """Show how many of a number of things are done, or only that work goes on, before the first report."""
-    with _bar(title, TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn()) as report:
+    with _bar(title, MofNCompleteColumn(), TimeRemainingColumn()) as report:
         yield report
 
 
 @contextmanager
-def _bar(
-    title: str, *columns: TextColumn | DownloadColumn | TransferSpeedColumn | TimeRemainingColumn
-) -> Iterator[Report]:
+def _bar(title: str, *columns: ProgressColumn) -> Iterator[Report]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield silent

