@@ -422,7 +422,7 @@ class Plan:
         return matched
 
 
-def weighted(model: nn.Module) -> dict[str, nn.Module]:
+def weighted(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     """Return the layers that plans speak of, Conv2d and Linear, by name."""
     from torch import nn
 
