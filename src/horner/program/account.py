@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from horner._files import read_bytes
 from horner.errors import FileError
 from horner.program.bounds import accumulator_bits
-from horner.program.file import breakdown, dumps
+from horner.program.file import breakdown
 from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat, Conv, Layer, Value
 from horner.program.program import Program
 from horner.program.schedule import AXES, COL, DENSE, Counts, count, plan
@@ -201,7 +200,7 @@ def account(program: Program, file: str | os.PathLike[str] | bytes | None = None
     Raises
     ------
     FileError
-        When the file cannot be read or holds another program.
+        When there is no such file, or its size is not that of this program's.
 
     Examples
     --------
@@ -216,17 +215,10 @@ def account(program: Program, file: str | os.PathLike[str] | bytes | None = None
     >>> numbers.coefficient_ratio, numbers.multiplications, numbers.dense_macs
     (2.5, 47040, 117600)
     """
-    data = dumps(program)
-    size = len(data)
-    if file is not None:
-        content = file if isinstance(file, bytes) else read_bytes(file)
-        if content != data:
-            where = "the data" if isinstance(file, bytes) else str(file)
-            raise FileError(f"{where} does not hold this program; save it there first, or load the program from it")
-        size = len(file) if isinstance(file, bytes) else Path(file).stat().st_size
     parts: defaultdict[str, float] = defaultdict(float)
     for part, part_bytes in breakdown(program):
         parts[part.split()[0]] += part_bytes
+    size = _size(file, int(sum(parts.values())))
     layers = tuple(
         _of_layer(program, number, name, layer, parts.pop(name, 0.0))
         for number, (name, layer) in enumerate(zip(program.names, program.layers, strict=True))
@@ -270,6 +262,22 @@ def kernel_row(conv: Conv) -> KernelRow:
         axis = conv.weights.axes[COL]
         coefficients, shared = axis.coefficients, conv.groups * axis.gather_additions
     return KernelRow(Units(units, units), Units(filters * coefficients, filters * coefficients + shared))
+
+
+def _size(file: str | os.PathLike[str] | bytes | None, wanted: int) -> int:
+    """Return the size of a file (of none: the size wanted); refuse one that cannot be the program's."""
+    if file is None:
+        return wanted
+    try:
+        size = len(file) if isinstance(file, bytes) else Path(file).stat().st_size
+    except OSError as error:
+        raise FileError(f"cannot read {file!s}: {error.strerror or error}") from error
+    if size != wanted:
+        where = "the data" if isinstance(file, bytes) else str(file)
+        raise FileError(
+            f"{where} holds another program: {size} bytes, and this one takes {wanted}; save it there first"
+        )
+    return size
 
 
 def _of_layer(program: Program, number: int, name: str, layer: Layer, size: float) -> LayerAccount:
