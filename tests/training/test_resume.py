@@ -8,32 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
+import training_run
 from torch import nn
+from training_run import run
 
 from horner.errors import TrainingError
 from horner.models import build
 from horner.training import InterruptedTrainingError, TrainConfig, train
 from horner.training.checkpoint import parse_checkpoint
 
-SCRIPT = Path(__file__).with_name("_run.py")
+SCRIPT = Path(training_run.__file__)
 CONFIG = TrainConfig(epochs=2, batch_size=32, device="cpu", threads=1)
 
 
 def start(folder: Path) -> subprocess.Popen:
     arguments = [sys.executable, str(SCRIPT), str(folder / "run.ckpt"), str(folder / "out")]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
     return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def finish(folder: Path) -> tuple[dict, str]:
-    process = start(folder)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return outcome(folder / "out.0"), errors
-
-
-def outcome(path: Path) -> dict:
-    return parse_checkpoint(path.read_bytes(), path)
 
 
 def position(checkpoint: Path) -> tuple[int, int]:
@@ -46,49 +37,43 @@ def position(checkpoint: Path) -> tuple[int, int]:
 def stop_at(process: subprocess.Popen, checkpoint: Path, where: tuple[int, int], number: int) -> None:
     deadline = time.monotonic() + 60
     while position(checkpoint) < where and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+        time.sleep(0.02)
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    result, errors = finish(tmp_path_factory.mktemp("unbroken"))
-    assert [line.split()[:2] for line in errors.splitlines()] == [["epoch", f"{e}/3"] for e in (1, 2, 3)]
-    return result
-
-
-def assert_same(result: dict, unbroken: dict) -> None:
+def test_a_run_stopped_again_and_again_ends_as_an_unbroken_one(tmp_path, capfd):
+    unbroken = run(None)
+    assert [line.split()[:2] for line in capfd.readouterr().err.splitlines()] == [
+        ["epoch", f"{epoch}/3"] for epoch in (1, 2, 3)
+    ]
+    checkpoint = tmp_path / "run.ckpt"
+    for where, number in {
+        (0, 3): signal.SIGKILL,
+        (0, 15): signal.SIGINT,
+        (1, 1): signal.SIGKILL,
+        (2, 4): signal.SIGTERM,
+    }.items():
+        process = start(tmp_path)
+        stop_at(process, checkpoint, where, number)
+        _, errors = process.communicate(timeout=60)
+        assert position(checkpoint) >= where
+        if number == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+        else:
+            assert process.returncode == 1
+            last = errors.splitlines()[-1]
+            assert last.startswith("InterruptedTrainingError: interrupted in epoch ")
+            assert last.endswith(f"run the same command again to continue from {checkpoint}")
+            assert "Traceback" not in errors
+    process = start(tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    result = parse_checkpoint((tmp_path / "out.0").read_bytes(), tmp_path)
     assert result["history"] == unbroken["history"]
     assert result["model"].keys() == unbroken["model"].keys()
     for name, tensor in unbroken["model"].items():
         assert torch.equal(result["model"][name], tensor), name
-
-
-def test_a_run_killed_again_and_again_ends_as_an_unbroken_one(tmp_path, unbroken):
-    for where in ((0, 3), (1, 1), (2, 7)):
-        process = start(tmp_path)
-        stop_at(process, tmp_path / "run.ckpt", where, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert position(tmp_path / "run.ckpt") >= where
-    assert_same(finish(tmp_path)[0], unbroken)
-    (tmp_path / "out.0").unlink()
-    result, errors = finish(tmp_path)  # finished already: nothing is trained again
-    assert errors == ""
-    assert_same(result, unbroken)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
-    process = start(tmp_path)
-    stop_at(process, tmp_path / "run.ckpt", (1, 5), number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("InterruptedTrainingError: interrupted in epoch ")
-    assert errors.strip().endswith(f"run the same command again to continue from {tmp_path / 'run.ckpt'}")
-    assert "Traceback" not in errors
-    assert_same(finish(tmp_path)[0], unbroken)
 
 
 def lenet(seed: int = 0) -> nn.Module:
@@ -106,7 +91,7 @@ def test_another_run_is_refused_and_told_what_differs(finished, data):
         train(model or lenet(), data, config, checkpoint=finished, progress=False)
 
     before = finished.read_bytes()
-    attempt()
+    attempt()  # finished already: nothing is trained again
     attempt(config=dataclasses.replace(CONFIG, threads=2, checkpoint_seconds=1.0))
     shorter = dataclasses.replace(data.train, images=data.train.images[1:], labels=data.train.labels[1:])
     for change, message in (

@@ -23,7 +23,7 @@ class Dropping(nn.Module):
         super().__init__()
         self.net = build("lenet5", batch_norm=True, seed=0)
         self.drop = nn.Dropout(0.1)
-        self.left = int(os.environ.get("KILL_AFTER", "0"))
+        self.left = 0  # calls until it is killed
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.left -= 1
@@ -43,17 +43,24 @@ CONFIG = TrainConfig(
 )
 
 
-def main() -> None:
-    checkpoint, output = Path(sys.argv[1]), Path(sys.argv[2])
-    rank = os.environ.get("RANK", "0")
+def run(checkpoint: Path | None, kill_after: int = 0) -> dict:
+    """Train; killed for real at the given call of the model, if any."""
     config = dataclasses.replace(CONFIG, epochs=int(os.environ.get("EPOCHS", CONFIG.epochs)))
     model = Dropping()
+    model.left = kill_after
+    result = train(model, digits(300, 100), config, checkpoint=checkpoint, epoch_hook=widen)
+    return {"model": model.state_dict(), "history": [(epoch.loss, epoch.accuracy) for epoch in result.history]}
+
+
+def main() -> None:
+    checkpoint, output = Path(sys.argv[1]), Path(sys.argv[2])
+    rank, kill_after = os.environ.get("RANK", "0"), int(os.environ.get("KILL_AFTER", "0"))
     try:
-        result = train(model, digits(), config, checkpoint=checkpoint, epoch_hook=widen)
+        if kill_after:  # an unbroken run first, so that one process tells both
+            save_checkpoint(output.with_name(f"unbroken.{rank}"), run(None))
+        save_checkpoint(output.with_name(f"{output.name}.{rank}"), run(checkpoint, kill_after))
     except TrainingError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    history = [(epoch.loss, epoch.accuracy) for epoch in result.history]
-    save_checkpoint(output.with_suffix(f".{rank}"), {"model": model.state_dict(), "history": history})
 
 
 if __name__ == "__main__":
