@@ -10,7 +10,7 @@ from horner.basis import Axis, Nodes
 from horner.errors import FileError
 from horner.program.arithmetic import FEWEST, MOST, Model, Signed, Unsigned, decode, encode
 from horner.program.bitstream import BitReader, BitWriter
-from horner.program.weights import FLOAT_BITS, Positional, Ranked, Weights, terms
+from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms
 
 SHIFT_BITS = 5
 FORMS = (None, 0, 1, 2)
@@ -105,24 +105,41 @@ def _read_axis(reader: BitReader, length: int) -> Axis:
 
 
 def _write_shifts(writer: BitWriter, weights: Weights) -> None:
-    """Write the least shift, then what each family has beyond it in as few bits as the largest takes."""
+    """Write every family's shift as what it differs by from that of a family one order lower."""
     if weights.bits == FLOAT_BITS:
         return
     assert weights.shifts is not None
-    writer.flag(bool(weights.shifts.any()))
-    if weights.shifts.any():
-        least = int(weights.shifts.min())
-        width = int(weights.shifts.max() - least).bit_length()
-        writer.uint(least, SHIFT_BITS)
-        writer.uint(width, 3)
-        writer.array(weights.shifts - least, width)
+    shifts = weights.shifts.astype(int)
+    writer.flag(bool(shifts.any()))
+    if not shifts.any():
+        return
+    for family in np.ndindex(shifts.shape):
+        lower = _lower(family)
+        if lower is None:
+            writer.uint(int(shifts[family]), SHIFT_BITS)
+        else:
+            change = int(shifts[family] - shifts[lower])
+            writer.golomb(2 * change if change >= 0 else -2 * change - 1, 0)
 
 
 def _read_shifts(reader: BitReader, families: tuple[int, ...], bits: int) -> np.ndarray | None:
     if bits == FLOAT_BITS or not reader.flag():
         return None
-    least, width = reader.uint(SHIFT_BITS), reader.uint(3)
-    return least + reader.array(math.prod(families), width).reshape(families)
+    shifts = np.zeros(families, int)
+    for family in np.ndindex(families):
+        lower = _lower(family)
+        if lower is None:
+            shifts[family] = reader.uint(SHIFT_BITS)
+        else:
+            code = reader.golomb(0, 2 * LARGEST_SHIFT)
+            shifts[family] = shifts[lower] + (-(code + 1) // 2 if code % 2 else code // 2)
+    return shifts
+
+
+def _lower(family: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The family whose last order above 0 is one less; None for the family of order 0 throughout."""
+    last = max((i for i, order in enumerate(family) if order), default=None)
+    return None if last is None else (*family[:last], family[last] - 1, *family[last + 1 :])
 
 
 def _write_core(writer: BitWriter, weights: Weights) -> None:
