@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LARGEST_LAYER = 1 << 31
 """Weights a layer may expand to."""
 
+MOST_FILTERS = 1 << 20
+"""Filters that the layers of a program may have together."""
+
 EXACT_DOUBLE = 2**53
 """Integers below this magnitude are exact in float64."""
 
@@ -88,6 +91,9 @@ def check(program: Program) -> None:
         Naming the layer and what is wrong.
     """
     values = program.values  # raises by itself, and names the layer, where shapes disagree
+    filters = sum(layer.weights.shape[0] for layer in program.layers if isinstance(layer, Conv))
+    if filters > MOST_FILTERS:
+        raise ProgramError(f"the layers have {filters} filters; at most {MOST_FILTERS} are possible")
     for number, layer in enumerate(program.layers):
         try:
             check_layer(layer, [values[i] for i in layer.inputs], program.integer)

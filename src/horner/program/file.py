@@ -122,19 +122,26 @@ def _read(reader: BitReader) -> Program:
         raise FileError(f"header: {error}") from None
     integer = source.arithmetic == "int8"
     layers: list[Layer] = []
+    starts: list[int] = []
     values = [Value(source.shape, source.zero_point if integer else 0)]
     for number in range(count):
-        start = reader.byte
+        starts.append(reader.byte)
         try:
-            layer = read_layer(reader, Scope(values, integer))
-            values.append(infer(layer, values))
-            check_layer(layer, [values[i] for i in layer.inputs], integer)
+            layers.append(read_layer(reader, Scope(values, integer)))
+            values.append(infer(layers[-1], values))
         except HornerError as error:
-            raise FileError(f"layer {number}, from byte {start}: {error}") from None
-        layers.append(layer)
+            raise FileError(f"layer {number}, from byte {starts[-1]}: {error}") from None
     if reader.remaining >= 8:
         raise FileError(f"{reader.remaining // 8} bytes follow the last layer, which ends in byte {reader.byte}")
-    return Program(source, tuple(layers), output_scale, head)
+    try:
+        return Program(source, tuple(layers), output_scale, head)
+    except HornerError as error:
+        for number, layer in enumerate(layers):
+            try:
+                check_layer(layer, [values[i] for i in layer.inputs], integer)
+            except HornerError as cause:
+                raise FileError(f"layer {number}, from byte {starts[number]}: {cause}") from None
+        raise FileError(str(error)) from None
 
 
 def _write_header(writer: BitWriter, program: Program) -> None:
