@@ -229,7 +229,9 @@ def test_an_axis_that_does_not_fit_is_named_with_its_layer():
         Plan.parse("fc1: row=linear").match(model)
     with pytest.raises(PlanError, match=r"layer fc1 .*map=3x3 does not divide its 400 inputs"):
         Plan.parse("fc1: row=linear map=3x3").match(model)
-    with pytest.raises(PlanError, match=r"layer fc1 .*axis in: pow2 nodes .* not 400; add a shorter segment"):
+    with pytest.raises(
+        PlanError, match=r"layer fc1 .*axis in: pow2 nodes .* not 400; give a segment, for example in=linear/4@pow2"
+    ):
         Plan.parse("fc1: in=linear@pow2").match(model)
     with pytest.raises(PlanError, match=r"layer fc1 .*axis scale: pow2 nodes"):
         Plan.parse("fc1: scale=linear@pow2").match(model)

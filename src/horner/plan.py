@@ -408,6 +408,8 @@ class Plan:
             if filter_fn is not None and not filter_fn(module, name):
                 continue
             shape, plan = weight_shape(module), self.layer(name)
+            if min(shape) < 1:
+                raise PlanError(f"layer {name} ({type(module).__name__}) has no shape yet; run the model on an example")
             if plan.map is None and len(shape) == 2 and (plan.row or plan.col):
                 plan = replace(plan, map=(maps or {}).get(name))
             try:
@@ -443,7 +445,8 @@ def _axis(name: str, plan: AxisPlan | None, length: int) -> Axis:
     try:
         return Axis(length) if plan is None else plan.axis(length)
     except PlanError as error:
-        raise PlanError(f"axis {name}: {error}; add a shorter segment: {name}={plan}/4") from None
+        hint = f"; give a segment, for example {name}={DEGREES[plan.degree]}/4@{plan.nodes}" if plan else ""
+        raise PlanError(f"axis {name}: {error}{hint}") from None
 
 
 def _loosen(plan: AxisPlan | None, length: int, times: int) -> AxisPlan | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from horner.approximation.fit import fit_
@@ -96,12 +95,12 @@ def fold_(model: nn.Module) -> nn.Module:
 
 
 def coefficients(model: nn.Module) -> dict[str, Tensor]:
-    """Return the Newton coefficients of every approximated layer, float64, by name.
+    """Return the coefficients of every approximated layer as a program stores them, float64, by name.
 
     >>> layer = nn.Linear(4, 1)
-    >>> layer.weight.data = torch.tensor([[1.0, 3.0, 5.0, 7.0]])
-    >>> coefficients(nn.Sequential(approximate_(layer, "in=linear")))["0"].flatten().round(decimals=4).tolist()
-    [1.0, 2.0]
+    >>> layer.weight.data = torch.tensor([[1.0, 3.0, 6.0, 8.0]])
+    >>> coefficients(nn.Sequential(approximate_(layer, "in=constant/2")))["0"].flatten().round(decimals=4).tolist()
+    [2.0, 7.0]
     """
     return {
         name: form.coefficients(*(original.detach() for original in originals(module)))
@@ -129,8 +128,6 @@ def _form(name: str, module: nn.Module, rule: LayerPlan) -> Form:
         raise ModelError(
             f"{where} has no parameter named weight (torch.nn.utils.weight_norm?); remove what computes it"
         )
-    if is_lazy(weight):
-        raise ModelError(f"{where} has no shape yet; run the model once on an example")
     if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
         raise ModelError(
             f"{where} pads with {module.padding_mode!r}; sums can be reused over zeros only: "

@@ -1,4 +1,4 @@
-"""Weights that follow their position: trained as coordinates in orthonormal bases, stored as Newton coefficients."""
+"""Weights that follow their position: trained as coordinates in orthonormal bases, stored as coefficients."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class Block:
         Segments.
     q
         ``(positions, terms)``, orthonormal columns.
-    r
-        ``(terms, terms)``, upper triangular with a positive diagonal; the segment's Newton basis is ``q @ r``.
+    r, inverse
+        ``(terms, terms)``, upper triangular with a positive diagonal, and its inverse; coefficients are stored in
+        the basis ``q @ r``.
     """
 
     count: int
     q: np.ndarray
     r: np.ndarray
+    inverse: np.ndarray
 
 
 @functools.cache
@@ -48,7 +50,8 @@ def blocks(axis: Axis) -> tuple[Block, ...]:
         count = sum(size == other for _, other in axis.pieces)
         q, r = np.linalg.qr(Axis(size, degree=axis.degree, nodes=axis.nodes).matrix.astype(np.float64))
         sign = np.sign(np.diag(r))
-        found.append(Block(count, q * sign, r * sign[:, None]))
+        q, r = q * sign, r * sign[:, None]
+        found.append(Block(count, q, r, np.linalg.inv(r)))
     return tuple(found)
 
 
@@ -79,7 +82,7 @@ class PositionalWeight(nn.Module):
     """A parametrization (`torch.nn.utils.parametrize`) of a tensor by polynomials along its axes.
 
     The tensor is ``theta x_0 Q_0 x_1 Q_1 ...`` with orthonormal ``Q``, so that training `theta` is as well
-    conditioned as training the tensor itself; `coefficients` are the Newton coefficients of the same tensor.
+    conditioned as training the tensor itself; `coefficients` are those that a program stores of the same tensor.
     Expanding is done in float32 (float64 for a float64 `theta`), under autocast too.
 
     Parameters
@@ -96,8 +99,9 @@ class PositionalWeight(nn.Module):
     >>> theta = weight.right_inverse(ramp)
     >>> torch.allclose(weight(theta), ramp)
     True
-    >>> weight.coefficients(theta).round(decimals=4).tolist()
-    [[1.0, 1.0], [4.0, -2.0]]
+    >>> coefficients = weight.coefficients(theta)
+    >>> coefficients.shape, torch.allclose(weight.expand(coefficients, theta), ramp)
+    (torch.Size([2, 2]), True)
     """
 
     def __init__(self, axes: Sequence[Axis], shape: Sequence[int] | None = None) -> None:
@@ -106,9 +110,9 @@ class PositionalWeight(nn.Module):
         self.shape = tuple(shape or self.view)
         if math.prod(self.shape) != math.prod(self.view):
             raise ValueError(f"a tensor of shape {self.shape} cannot be read as {self.view}")
-        for at, axis in self._approximated:
-            for number, block in enumerate(blocks(axis)):
-                self.register_buffer(f"q{at}_{number}", torch.tensor(block.q, dtype=torch.float32), persistent=False)
+        self._counts = {at: [b.count for b in blocks(axis)] for at, axis in enumerate(self.axes) if not axis.dense}
+        for name, exact in self._factors():
+            self.register_buffer(name, exact.float() if name.startswith("q") else exact, persistent=False)
 
     @property
     def view(self) -> tuple[int, ...]:
@@ -124,63 +128,68 @@ class PositionalWeight(nn.Module):
         """Coordinates, shape `core`, to the tensor, shape `shape`."""
         with full_precision(theta):
             values = theta.to(working_dtype(theta))
-            for at, axis in reversed(self._approximated):  # the last dimensions first: products of few, large blocks
-                values = multiply(values, at, self._q(at, axis, values.dtype))
+            for at in reversed(self._counts):  # the last dimensions first: products of few, large blocks
+                values = multiply(values, at, self._parts("q", at, values.dtype))
             return values.reshape(self.shape).to(theta.dtype)
 
     def expand(self, coefficients: Tensor, theta: Tensor) -> Tensor:
-        """Newton coefficients to the tensor, in the type of `theta` (whose values do not matter)."""
+        """Coefficients to the tensor, in the type of `theta` (whose values do not matter)."""
         return self(self.theta(coefficients).to(theta.dtype))
 
     def project(self, values: Tensor, at: int, dimension: int | None = None) -> Tensor:
         """Multiply a dimension by the transposed orthonormal basis of axis `at`."""
-        axis = self.axes[at]
-        if axis.dense:
+        if at not in self._counts:
             return values
-        parts = [(q.T, count) for q, count in self._q(at, axis, values.dtype)]
+        parts = [(q.T, count) for q, count in self._parts("q", at, values.dtype)]
         return multiply(values, at if dimension is None else dimension, parts)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return the least-squares fit to a tensor of shape `shape`: the coordinates nearest to it."""
         values = weight.detach().double().reshape(self.view)
-        return self._multiply(values, lambda block: block.q.T).to(weight.dtype)
+        for at in self._counts:
+            exact = [(torch.tensor(b.q.T, device=weight.device), b.count) for b in blocks(self.axes[at])]
+            values = multiply(values, at, exact)
+        return values.to(weight.dtype)
 
     def coefficients(self, theta: Tensor) -> Tensor:
-        """Return the Newton coefficients of coordinates, float64, differentiable; both of shape `core`."""
-        return self._multiply(theta.double(), lambda block: np.linalg.inv(block.r))
+        """Return the coefficients as a program stores them, float64, differentiable; both of shape `core`."""
+        return self._multiply("inverse", theta)
 
     def theta(self, coefficients: Tensor) -> Tensor:
-        """Return the coordinates of Newton coefficients, float64; the inverse of `coefficients`."""
-        return self._multiply(coefficients.double(), lambda block: block.r)
+        """Return the coordinates of coefficients, float64; the inverse of `coefficients`."""
+        return self._multiply("r", coefficients)
 
     def extra_repr(self) -> str:
         """The axes, and the tensor's shape."""
         names: Sequence[Any] = AXES if len(self.axes) == len(AXES) else range(len(self.axes))
-        return ", ".join([*(f"{names[at]}={axis}" for at, axis in self._approximated), f"shape={self.shape}"])
+        return ", ".join([*(f"{names[at]}={self.axes[at]}" for at in self._counts), f"shape={self.shape}"])
 
-    @property
-    def _approximated(self) -> list[tuple[int, Axis]]:
-        return [(at, axis) for at, axis in enumerate(self.axes) if not axis.dense]
-
-    def _q(self, at: int, axis: Axis, dtype: torch.dtype) -> list[tuple[Tensor, int]]:
-        return [(getattr(self, f"q{at}_{n}").to(dtype), block.count) for n, block in enumerate(blocks(axis))]
-
-    def _multiply(self, values: Tensor, matrix: Callable[[Block], np.ndarray]) -> Tensor:
-        """Multiply every approximated dimension by a matrix of its blocks, in float64."""
+    def _multiply(self, kind: str, values: Tensor) -> Tensor:
+        """Multiply every approximated dimension by `r` or its inverse, in float64."""
         with full_precision(values):
-            for at, axis in self._approximated:
-                parts = [(torch.tensor(matrix(b), device=values.device), b.count) for b in blocks(axis)]
-                values = multiply(values, at, parts)
+            values = values.double()
+            for at in self._counts:
+                values = multiply(values, at, self._parts(kind, at, values.dtype))
         return values
 
+    def _parts(self, kind: str, at: int, dtype: torch.dtype) -> list[tuple[Tensor, int]]:
+        return [(getattr(self, f"{kind}{at}_{n}").to(dtype), count) for n, count in enumerate(self._counts[at])]
+
+    def _factors(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and float64 value of every buffer; `q`, which training multiplies by, is held in its precision."""
+        for at in self._counts:
+            for n, block in enumerate(blocks(self.axes[at])):
+                yield f"q{at}_{n}", torch.tensor(block.q)
+                yield f"r{at}_{n}", torch.tensor(block.r)
+                yield f"inverse{at}_{n}", torch.tensor(block.inverse)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PositionalWeight:
-        """Move as modules do, but never round the bases: a half-precision model keeps them in float32."""
+        """Move as modules do, but never round the bases: a half-precision model keeps them as they are."""
         super()._apply(fn, recurse)
-        for at, axis in self._approximated:
-            for number, block in enumerate(blocks(axis)):
-                moved = getattr(self, f"q{at}_{number}")
-                exact = torch.tensor(block.q, dtype=working_dtype(moved), device=moved.device)
-                setattr(self, f"q{at}_{number}", exact)
+        moved = dict(self.named_buffers(recurse=False))
+        for name, exact in self._factors():
+            dtype = working_dtype(moved[name]) if name.startswith("q") else torch.float64
+            setattr(self, name, exact.to(moved[name].device, dtype))
         return self
 
 

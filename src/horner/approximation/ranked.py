@@ -17,6 +17,9 @@ ROUNDS = 60
 SPANS = (1.0, 0.8, 0.6, 0.45, 0.3)
 """Parts of the weights' range that the straight curves tried first cover."""
 
+BENDS = (-0.4, -0.2, 0.2, 0.4)
+"""How much steeper at one end than in the middle the bent curves tried first are; below 0.5 they rise throughout."""
+
 
 class RankedWeight(nn.Module):
     """A parametrization of a weight by levels on a polynomial curve, for the layer or per filter.
@@ -38,8 +41,8 @@ class RankedWeight(nn.Module):
     >>> latent, curve = weight.right_inverse(torch.tensor([[-1.0, 0.0, 1.0], [2.0, 2.0, -1.0]]))
     >>> weight.levels(latent, curve).tolist()
     [[0, 1, 2], [3, 3, 0]]
-    >>> weight.coefficients(latent, curve).round(decimals=4).tolist()
-    [[-1.0, 1.0]]
+    >>> weight(latent, curve).round(decimals=4)[1].tolist()
+    [2.0, 2.0, -1.0]
     """
 
     def __init__(self, plan: RankedPlan, shape: Sequence[int]) -> None:
@@ -79,11 +82,11 @@ class RankedWeight(nn.Module):
         return self._quantise(self._table(self._curve.expand(coefficients, curve)), latent, curve)
 
     def coefficients(self, latent: Tensor, curve: Tensor) -> Tensor:
-        """Return the Newton coefficients of the curves, float64, differentiable, shape `curves`."""
+        """Return the curves' coefficients as a program stores them, float64, differentiable, shape `curves`."""
         return self._curve.coefficients(curve)
 
     def theta(self, coefficients: Tensor) -> Tensor:
-        """Return the curve of Newton coefficients, float64; the inverse of `coefficients`."""
+        """Return the curve of coefficients, float64; the inverse of `coefficients`."""
         return self._curve.theta(coefficients)
 
     def levels(self, latent: Tensor, curve: Tensor) -> Tensor:
@@ -112,6 +115,8 @@ class RankedWeight(nn.Module):
         middle, half = (low + high) / 2, (high - low) / 2
         ramp = torch.linspace(-1, 1, levels, dtype=rows.dtype, device=rows.device) if levels > 1 else rows.new_zeros(1)
         starts += [middle + span * half * ramp for span in SPANS]
+        if plan.degree == 2:
+            starts += [middle + span * half * (ramp + bend * (ramp**2 - 1)) for span in SPANS[::2] for bend in BENDS]
         best = rows.new_zeros(self.curves)
         least = rows.new_full((groups,), torch.inf)
         for start in starts:
