@@ -59,6 +59,22 @@ def read_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def cache_folder() -> Path:
+    """Return HORNER_CACHE, or else ``horner`` in XDG_CACHE_HOME or ``~/.cache``; it need not exist.
+
+    Raises
+    ------
+    FileError
+        When none of them is known.
+    """
+    if given := os.environ.get("HORNER_CACHE"):
+        return Path(given).expanduser()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horner"
+    except RuntimeError as error:
+        raise FileError("this user has no home folder; set HORNER_CACHE") from error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -1,0 +1,81 @@
+"""A polynomial axis as the templates loop over it: runs of equal segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from horner.basis import Axis, Nodes
+
+
+@dataclass(frozen=True)
+class Run:
+    """Equal segments, one after the other.
+
+    Parameters
+    ----------
+    first
+        The run's first position.
+    count
+        Segments.
+    size, terms
+        Positions and coefficients of each segment.
+    nodes
+        How the segment is summed.
+    alone
+        Whether it is the axis's only run.
+    """
+
+    first: int
+    count: int
+    size: int
+    terms: int
+    nodes: Nodes
+    alone: bool = False
+
+    @property
+    def open(self) -> str:
+        """The head of the C block that handles one segment ``s``; nothing for an axis that is one segment."""
+        if self.count > 1:
+            return f"for (int32_t s = 0; s < {self.count}; ++s) {{"
+        return "" if self.alone else "{"
+
+    @property
+    def close(self) -> str:
+        """The end of that block."""
+        return "}" if self.open else ""
+
+    def at(self, t: int | str, step: int = 1) -> str:
+        """Return the C expression of position `t` of segment ``s``, times `step`.
+
+        >>> Run(0, 5, 4, 2, "index").at("t", 10), Run(20, 1, 3, 2, "index").at(2)
+        ('(s * 4 + t) * 10', '22')
+        """
+        constant = self.first + (t if isinstance(t, int) else 0)
+        parts = []
+        if self.count > 1:
+            parts.append("s" if self.size == 1 else f"s * {self.size}")
+        if isinstance(t, str):
+            parts.append(t)
+        if not parts:
+            return str(constant * step)
+        if constant:
+            parts.append(str(constant))
+        text = " + ".join(parts)
+        if len(parts) > 1:
+            text = f"({text})"
+        return text if step == 1 else f"{text} * {step}"
+
+
+def runs(axis: Axis) -> list[Run]:
+    """Cut an axis into its runs; a dense axis is one run of single positions."""
+    found, first = [], 0
+    for count, size, terms in axis.runs:
+        # the nodes 0, 1, 2 are the same in both
+        found.append(Run(first, count, size, terms, axis.nodes if size > 3 else "index", len(axis.runs) == 1))
+        first += count * size
+    return found
+
+
+def growth(axis: Axis) -> int:
+    """Return how many times larger than its inputs a gathered sum can be."""
+    return max(max(Axis(size, None, axis.degree, axis.nodes).gather([1] * size)) for _, size, _ in axis.runs)
