@@ -1,7 +1,9 @@
 """Newton bases of a weight axis, and the sums they share: gather and spread by additions alone.
 
 An axis of `length` positions is cut into segments; on each segment the weights follow
-``c0 + c1 t + c2 t (t - 1) / 2`` at integer nodes ``t``. `gather` multiplies by the transposed basis,
+``c0 + c1 t + c2 t (t - 1) / 2`` at integer nodes ``t``. Coefficients are stored in an orthogonal basis of the same
+polynomials (`Axis.stored`), so that each can be rounded by itself, and become Newton's exactly (`Axis.to_newton`)
+before anything is computed with them. `gather` multiplies by the transposed basis,
 `spread` by the basis itself; both use nothing but additions, subtractions and left shifts, so they
 work on whatever has those: Python integers, NumPy arrays, counting numbers.
 """
@@ -9,6 +11,7 @@ work on whatever has those: Python integers, NumPy arrays, counting numbers.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -119,6 +122,36 @@ class Axis:
         return runs[: 1 + (rest > 0)]
 
     @property
+    def stored(self) -> np.ndarray:
+        """The basis that coefficients are stored in, int64 ``(length, coefficients)``: `matrix` times `to_newton`.
+
+        On index nodes Gram's discrete orthogonal polynomials, so that rounding one coefficient disturbs no other;
+        on pow2 nodes Newton's own.
+        """
+        return self.matrix @ self.to_newton(np.eye(self.coefficients, dtype=np.int64), 0)
+
+    def to_newton(self, values: np.ndarray, at: int) -> np.ndarray:
+        """Turn stored coefficients along dimension `at` into Newton's: integers stay integers, nothing is rounded.
+
+        Examples
+        --------
+        >>> Axis(4, degree=1).to_newton(np.array([10, 1]), 0).tolist()
+        [7, 2]
+        """
+        if self.degree in (None, 0) or self.nodes == "pow2":
+            return values
+        assert self.segment is not None
+        moved = np.moveaxis(values, at, 0)
+        whole, rest = divmod(self.length, self.segment)
+        parts, first = [], 0
+        for count, size in ((whole, self.segment), (1, rest))[: 2 if rest else 1]:
+            terms = self._terms(size)
+            part = moved[first : first + count * terms].reshape(count, terms, math.prod(moved.shape[1:]))
+            parts.append((gram(size, terms).astype(values.dtype) @ part).reshape(count * terms, *moved.shape[1:]))
+            first += count * terms
+        return np.moveaxis(np.concatenate(parts), 0, at)
+
+    @property
     def gather_additions(self) -> int:
         """Additions (and subtractions) of one `gather`."""
         return sum(_gather_cost(size, self._terms(size), self._scheme(size)) for _, size in self.pieces)
@@ -188,6 +221,22 @@ def nodes(size: int, kind: Nodes) -> tuple[int, ...]:
     return tuple(range(size)) if kind == "index" else tuple(0 if t == 0 else 1 << (t - 1) for t in range(size))
 
 
+@functools.cache
+def gram(size: int, terms: int) -> np.ndarray:
+    """Return the Newton coefficients of Gram's orthogonal polynomials on ``0..size-1``, a column each.
+
+    The smallest integer multiples, leading coefficient positive (the discrete Chebyshev polynomials).
+
+    Examples
+    --------
+    >>> gram(5, 3).tolist()  # 1; t - 2; and t (t - 1) - 3 t + 2, that is 2, -1, -2, -1, 2
+    [[1, -2, 2], [0, 1, -3], [0, 0, 2]]
+    """
+    g = size
+    columns = [[1, 0, 0], [1 - g, 2, 0], [(g - 1) * (g - 2), -6 * (g - 2), 12]]
+    return np.array([[n // math.gcd(*column) for n in column][:terms] for column in columns[:terms]], np.int64).T
+
+
 def gather(array: Any, axis: Axis, at: int) -> Any:
     """Gather along dimension `at` of an array: size `axis.length` becomes `axis.coefficients`."""
     return array if axis.dense else _along(array, axis.gather, at)
@@ -213,7 +262,7 @@ def evaluate(array: np.ndarray, axis: Axis, at: int) -> np.ndarray:
     moved = np.moveaxis(array, at, -1)
     parts, first = [], 0
     for count, size, terms in axis.runs:
-        node = np.array(nodes(size, axis.nodes), np.int64)
+        node = np.arange(size) if axis.nodes == "index" else np.array(nodes(size, axis.nodes), np.int64)
         basis = np.stack([np.ones_like(node), node, node * (node - 1) // 2])[:terms]
         block = moved[..., first : first + count * terms].reshape(*moved.shape[:-1], count, terms)
         parts.append((block @ basis).reshape(*moved.shape[:-1], count * size))

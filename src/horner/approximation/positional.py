@@ -48,7 +48,7 @@ def blocks(axis: Axis) -> tuple[Block, ...]:
     found = []
     for size in dict.fromkeys(size for _, size in axis.pieces):
         count = sum(size == other for _, other in axis.pieces)
-        q, r = np.linalg.qr(Axis(size, degree=axis.degree, nodes=axis.nodes).matrix.astype(np.float64))
+        q, r = np.linalg.qr(Axis(size, degree=axis.degree, nodes=axis.nodes).stored.astype(np.float64))
         sign = np.sign(np.diag(r))
         q, r = q * sign, r * sign[:, None]
         found.append(Block(count, q, r, np.linalg.inv(r)))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from horner.basis import Axis, evaluate
+from horner.basis import Axis, evaluate, gram
 from horner.errors import ProgramError
 
 FLOAT_BITS = 32
 LARGEST_SHIFT = 31
 LARGEST_COEFFICIENT_BITS = 16
 LARGEST_LEVEL_BITS = 8
+LARGEST_EFFECTIVE = 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Positional:
     axes
         One `Axis` per dimension of the expanded tensor.
     core
-        The coefficients as stored: int32 within `bits`, or float32; shape
+        The coefficients as stored, of the bases `Axis.stored`: int32 within `bits`, or float32; shape
         ``tuple(axis.coefficients for axis in axes)``.
     bits
         Bits per stored coefficient, 2 to 16 (signed), or 32 for float32.
@@ -38,8 +40,8 @@ class Positional:
 
     Examples
     --------
-    >>> weights = Positional((Axis(4, degree=1),), np.array([10, -2]), bits=8)
-    >>> weights.expand().tolist()
+    >>> weights = Positional((Axis(4, degree=1),), np.array([7, -1]), bits=8)
+    >>> weights.expand().tolist()  # 7 (1, 1, 1, 1) - (-3, -1, 1, 3)
     [10, 8, 6, 4]
     """
 
@@ -69,12 +71,8 @@ class Positional:
 
     @functools.cached_property
     def effective(self) -> np.ndarray:
-        """The coefficients with their shifts applied, int64 (or float32), the shape of `core`."""
-        if self.bits == FLOAT_BITS:
-            return self.core
-        assert self.shifts is not None
-        by_coefficient = self.shifts[np.ix_(*(axis.orders for axis in self.axes))]
-        return _frozen(self.core.astype(np.int64) << by_coefficient.astype(np.int64))
+        """Newton's coefficients, shifts applied: what is computed with. int64 (or float32), the shape of `core`."""
+        return _newton(self.core, self.shifts, self.axes)
 
     def expand(self, keep: Sequence[int] = ()) -> np.ndarray:
         """Return the tensor the coefficients stand for; dimensions in `keep` stay in coefficients.
@@ -112,7 +110,7 @@ class Ranked:
     Examples
     --------
     >>> levels = np.array([0, 1, 3], np.uint8).reshape(1, 3, 1, 1)
-    >>> Ranked(levels, 2, 1, True, np.array([[-4, 3]]), bits=4).expand().ravel().tolist()
+    >>> Ranked(levels, 2, 1, True, np.array([[-1, 3]]), bits=4).expand().ravel().tolist()
     [0, -4, 2]
     """
 
@@ -161,11 +159,8 @@ class Ranked:
 
     @functools.cached_property
     def effective(self) -> np.ndarray:
-        """The coefficients with their shifts applied, the shape of `core`."""
-        if self.bits == FLOAT_BITS:
-            return self.core
-        assert self.shifts is not None
-        return _frozen(self.core.astype(np.int64) << self.shifts.astype(np.int64))
+        """Newton's coefficients of every curve, shifts applied, int64 (or float32), the shape of `core`."""
+        return _newton(self.core, self.shifts, (Axis(len(self.core)), self.curve))
 
     @property
     def table(self) -> np.ndarray:
@@ -213,6 +208,23 @@ def _whole(array: np.ndarray, what: str) -> np.ndarray:
     if array.dtype.kind not in "iu" and not (array == np.floor(array)).all():
         raise ProgramError(f"{what} must be whole numbers")
     return array
+
+
+def _newton(core: np.ndarray, shifts: np.ndarray | None, axes: Sequence[Axis]) -> np.ndarray:
+    """Apply shifts and pass from the stored bases to Newton's, exactly."""
+    if core.dtype == np.float32:
+        values = core.astype(np.float64)
+    else:
+        assert shifts is not None
+        families = shifts.reshape((1,) * (len(axes) - shifts.ndim) + shifts.shape)
+        by_coefficient = families[np.ix_(*(axis.orders for axis in axes))].astype(np.int64)
+        growth = math.prod(float(np.abs(gram(axis.segment or 1, terms(axis))).sum()) for axis in axes if axis.degree)
+        if float(np.abs(core).max(initial=0)) * 2.0 ** int(shifts.max(initial=0)) * growth >= LARGEST_EFFECTIVE:
+            raise ProgramError(f"coefficients shifted by up to {shifts.max()} overflow 62 bits; store smaller shifts")
+        values = core.astype(np.int64) << by_coefficient
+    for dimension, axis in enumerate(axes):
+        values = axis.to_newton(values, dimension)
+    return _frozen(values.astype(core.dtype) if core.dtype == np.float32 else values)
 
 
 def _shifts(shifts: np.ndarray, families: tuple[int, ...], bits: int) -> np.ndarray:
