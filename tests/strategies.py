@@ -233,10 +233,10 @@ def _integer_outputs(draw: st.DrawFn, conv: Conv, source: Value) -> Output:
     bound = max(largest_accumulator(conv, source), 1)
     bits = draw(st.integers(2, max(2, min(16, 60 - bound.bit_length()))))
     multiplier = draw(positional((out,), st.just(bits), most_shift=0))
-    if any(not axis.dense for axis in multiplier.axes):  # a polynomial over many filters may grow past int32
-        largest = 2.0 ** (bits - 1) * np.abs(multiplier.axes[0].matrix).sum(1).max()
-        if largest * bound > 2.0**61 or largest >= 2.0**31:
-            multiplier = constant(1, out, bits)
+    # a polynomial over many filters may grow past int32, its differences before it
+    largest = 2 * float((np.abs(multiplier.axes[0].matrix) @ np.abs(multiplier.effective)).max())
+    if largest * bound > 2.0**61 or largest >= 2.0**31:
+        multiplier = constant(1, out, bits)
     largest = max(int(np.abs(multiplier.expand()).max()), 1)
     shift = max((bound * largest).bit_length() - draw(st.integers(7, 14)), 0)
     return Output(multiplier, min(shift, 61), draw(st.integers(-128, 127)), *draw(_clamps(True)))

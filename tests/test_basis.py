@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import axes, generators
 
-from horner.basis import LONGEST, LONGEST_POW2, Axis, gather, nodes, spread
+from horner.basis import LONGEST, LONGEST_POW2, Axis, evaluate, gather, gram, nodes, spread
 from horner.errors import PlanError
 
 
@@ -115,6 +115,45 @@ def test_the_matrix_holds_the_newton_basis_of_every_segment():
         assert column == axis.coefficients
         assert axis.matrix.sum() == axis.matrix[axis.matrix > 0].sum()
         assert sum(size for _, size in axis.pieces) == axis.length
+
+
+def test_the_stored_basis_spans_the_same_polynomials_in_whole_numbers():
+    for axis in EVERY_AXIS:
+        identity = np.eye(axis.coefficients, dtype=np.int64)
+        newton = axis.to_newton(identity, 0)
+        assert newton.dtype == np.int64
+        assert np.array_equal(axis.stored, axis.matrix @ newton)
+        assert np.linalg.matrix_rank(axis.stored) == axis.coefficients
+        if axis.dense or axis.degree == 0 or axis.nodes == "pow2":
+            assert np.array_equal(axis.stored, axis.matrix)
+
+
+def test_on_index_nodes_the_stored_basis_is_orthogonal():
+    """Gram's polynomials: rounding one coefficient disturbs no other."""
+    for axis in EVERY_AXIS:
+        if axis.nodes == "index":
+            products = axis.stored.T @ axis.stored
+            assert np.array_equal(products, np.diag(np.diag(products))), repr(axis)
+    assert (Axis(5, degree=2).stored.T == [[1, 1, 1, 1, 1], [-2, -1, 0, 1, 2], [2, -1, -2, -1, 2]]).all()
+    for size in range(3, 40):
+        divisors = np.gcd.reduce(gram(size, 3), axis=0)
+        assert divisors.tolist() == [1, 1, 1]
+        assert (np.diag(gram(size, 3)) > 0).all()
+
+
+@given(st.data())
+def test_arrays_pass_to_newton_along_any_dimension(data):
+    axis, generator = data.draw(axes()), data.draw(generators())
+    at = data.draw(st.integers(0, 2))
+    shape = [2, 3, 4]
+    shape[at] = axis.coefficients
+    for kind in (np.int64, np.float64):
+        x = generator.integers(-99, 100, shape).astype(kind)
+        newton = axis.to_newton(x, at)
+        assert newton.dtype == kind
+        wanted = np.moveaxis(np.tensordot(axis.stored, x, (1, at)), 0, at)
+        assert np.array_equal(evaluate(newton, axis, at), wanted)
+        assert np.array_equal(spread(newton, axis, at), wanted)
 
 
 def test_published_costs():

@@ -69,7 +69,9 @@ def test_the_dense_bound_is_attained():
 @pytest.mark.parametrize("degree", [1, 2])
 def test_the_bound_of_reuse_is_attained_where_nothing_is_subtracted(degree, nodes):
     axes = (Axis(4, degree=1), Axis(4, degree=1), Axis(3, degree=1), Axis(5, degree=degree, nodes=nodes))
-    layer = conv(axes, np.full([axis.coefficients for axis in axes], 3), bias=constant(9, 4, 8))
+    core = np.multiply.outer(np.multiply.outer([8, 1], [8, 1]), np.multiply.outer([8, 1], [10, 5, 1][: degree + 1]))
+    layer = conv(axes, core, bits=16, bias=constant(9, 4, 8))
+    assert (layer.weights.effective >= 0).all()
     source = Value((4, 3, 5), zero_point=-128)
     x = np.full((1, 4, 3, 5), 255)
     exact = 0
@@ -94,7 +96,7 @@ def test_a_gathered_sum_larger_than_every_result_counts():
 
 
 def test_a_bias_polynomial_is_bounded_by_its_values():
-    bias = Positional((Axis(4, degree=1),), np.array([100, -50]), 16)
+    bias = Positional((Axis(4, degree=1),), np.array([25, -25]), 16)  # 100, 50, 0, -50
     axes = (Axis(4), Axis(1), Axis(1), Axis(1))
     layer = conv(axes, np.ones((4, 1, 1, 1), int), bias=bias)
     assert accumulator(layer, Value((1, 1, 1)), DENSE) == 128 + 100
@@ -102,9 +104,9 @@ def test_a_bias_polynomial_is_bounded_by_its_values():
 
 def test_by_level_bounds_the_sums_over_levels():
     levels = np.array([0, 1, 2, 3], np.uint8).reshape(1, 4, 1, 1)
-    layer = Conv(0, Ranked(levels, 2, 1, False, np.array([[1, 1]]), 8), None, Output(constant(1, 1, 2)))
+    layer = Conv(0, Ranked(levels, 2, 1, False, np.array([[4, 1]]), 8), None, Output(constant(1, 1, 2)))
     source = Value((4, 1, 1), zero_point=-128)
-    assert accumulator(layer, source, DENSE) == 255 * (1 + 2 + 3 + 4)
+    assert accumulator(layer, source, DENSE) == 255 * (1 + 3 + 5 + 7)
     assert accumulator(layer, source, Schedule(by_level=True)) >= 255 * 4 * 3
 
 
@@ -151,10 +153,17 @@ def too_large(shift, bits=16, **output):
 
 
 def long_bias():
-    """A bias whose last values are larger than int64."""
-    bias = Positional((Axis(4096, degree=2),), np.full(3, 2**15 - 1), 16, np.full(3, 31))
+    """A bias that as int64 just exists."""
+    bias = Positional((Axis(4096, degree=2),), np.full(3, 2**15 - 1), 16, np.full(3, 20))
     axes = (Axis(4096, degree=0), Axis(2), Axis(1), Axis(1))
-    return Conv(1, Positional(axes, np.ones((1, 2, 1, 1), int), 8), bias, Output(constant(1, 4096, 2)))
+    return Conv(1, Positional(axes, np.ones((1, 2, 1, 1), int), 8), bias, Output(constant(127, 4096, 8)))
+
+
+def too_shifted():
+    """Coefficients that as int64 do not exist."""
+    axes = (Axis(1024, degree=2), Axis(2), Axis(1), Axis(1))
+    weights = Positional(axes, np.full((3, 2, 1, 1), 2**15 - 1), 16, np.full((3, 1, 1, 1), 31))
+    return Conv(1, weights, None, Output(constant(1, 1024, 2)))
 
 
 PLAIN = Positional((Axis(1), Axis(2), Axis(1), Axis(1)), np.ones((1, 2, 1, 1), int), 8)
@@ -167,7 +176,8 @@ GROWING = Positional((Axis(1),), np.array([2**15 - 1]), 16, np.array([31]))
     [
         (too_large(31, multiplier=vector(2**10)), r"\(Conv\): sums up to \d+ times 1024 overflow int64; store fewer"),
         (too_large(0, multiplier=GROWING), r"\(Conv\): multipliers up to \d+ are wider than int32"),
-        (long_bias(), r"\(Conv\): sums up to \d+ times 1 overflow int64"),
+        (too_shifted(), r"\(Conv\): coefficients shifted by up to 31 overflow 62 bits"),
+        (long_bias(), r"\(Conv\): sums up to \d+ times 127 overflow int64"),
         (Conv(1, PLAIN, None, Output(constant(1, 1, 2), shift=63)), r"\(Conv\): a shift of 63; 0 to 62"),
         (Conv(1, PLAIN, None, Output(constant(1, 1, 2), shift=-1)), r"\(Conv\): a shift of -1"),
         (Conv(1, PLAIN, None, Output(constant(1, 1, 2), zero_point=128)), r"\(Conv\): zero point 128 is not int8"),
