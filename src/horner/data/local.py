@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from horner import _files
 from horner._files import read_bytes, write_atomic
 from horner.data import archive
 from horner.data.catalog import Official
@@ -94,13 +95,11 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def cache_folder() -> Path:
-    """Return HORNER_CACHE, or else ``horner`` in XDG_CACHE_HOME or ``~/.cache``."""
-    if given := os.environ.get("HORNER_CACHE"):
-        return Path(given).expanduser()
+    """Return Horner's cache; that there is none is an error of the data."""
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horner"
-    except RuntimeError as error:
-        raise DataError("this user has no home folder; set HORNER_CACHE") from error
+        return _files.cache_folder()
+    except FileError as error:
+        raise DataError(str(error)) from error
 
 
 def partial_folder(official: Official) -> Path | None:
