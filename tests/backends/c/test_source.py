@@ -15,9 +15,10 @@ from horner.backends.c.compiler import find_compiler
 from horner.basis import Axis
 from horner.errors import FileError, ProgramError
 from horner.program import schedule
-from horner.program.layers import Add, AveragePool, Concat, Conv, Flatten, MaxPool, Output
+from horner.program.bounds import accumulator
+from horner.program.layers import Add, AveragePool, Concat, Conv, Flatten, MaxPool, Output, Value
 from horner.program.program import Input, Program
-from horner.program.schedule import Schedule, plan
+from horner.program.schedule import DENSE, Schedule, plan
 from horner.program.weights import Positional, Ranked, constant
 
 # every example compiles many programs at once, and a failure says which: shrinking would take hours
@@ -31,46 +32,59 @@ def batches(integer, number):
     return st.lists(strategies.programs(integer=integer, most_layers=4), min_size=number, max_size=number)
 
 
-def random_conv(generator, number, axes, bits=6, shift=18, **geometry):
+def random_conv(generator, number, source, axes, bits=6, **geometry):
+    """A convolution of value `number`, whose outputs are neither all zero nor all saturated."""
     core = generator.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), [axis.coefficients for axis in axes])
     bias = Positional((Axis(axes[0].length),), generator.integers(-100, 100, axes[0].length), 8)
-    output = Output(constant(23, axes[0].length, 8), shift, -128, -128, 127)
-    return Conv(number, Positional(tuple(axes), core, bits), bias, output, **geometry)
+    output = Output(constant(23, axes[0].length, 8), 0, -128, -128, 127)
+    conv = Conv(number, Positional(tuple(axes), core, bits), bias, output, **geometry)
+    shift = (23 * accumulator(conv, source, DENSE)).bit_length() - 11
+    return dataclasses.replace(conv, output=dataclasses.replace(output, shift=shift))
+
+
+def grown(start, generator, *steps):
+    """A program of layers, or of the axes, the number of the value read and the geometry of random convolutions."""
+    values, layers = [Value(start.shape, start.zero_point)], []
+    for step in steps:
+        if isinstance(step, tuple):
+            number, axes, geometry = step
+            step = random_conv(generator, number, values[number], axes, **geometry)
+        layers.append(step)
+        values.append(step.infer([values[i] for i in step.inputs]))
+    return Program(start, tuple(layers))
 
 
 def lenet5(generator):
     k = Axis(5, degree=2)
-    return Program(
+    return grown(
         Input((1, 28, 28), 1 / 255, -100, True),
-        (
-            random_conv(generator, 0, (Axis(6, 2, 1), Axis(1), k, k), padding=(2, 2)),
-            MaxPool(1, (2, 2), (2, 2)),
-            random_conv(generator, 2, (Axis(16, 4, 1), Axis(6, 2, 1), k, k), shift=20),
-            MaxPool(3, (2, 2), (2, 2)),
-            random_conv(generator, 4, (Axis(120, 30, 1), Axis(16, 4, 2), k, k), shift=20),
-            random_conv(generator, 5, (Axis(84, 21, 1), Axis(120, 30, 1), Axis(1), Axis(1)), shift=20),
-            random_conv(generator, 6, (Axis(10), Axis(84, 21, 1), Axis(1), Axis(1)), shift=20),
-        ),
+        generator,
+        (0, (Axis(6, 2, 1), Axis(1), k, k), {"padding": (2, 2)}),
+        MaxPool(1, (2, 2), (2, 2)),
+        (2, (Axis(16, 4, 1), Axis(6, 2, 1), k, k), {}),
+        MaxPool(3, (2, 2), (2, 2)),
+        (4, (Axis(120, 30, 1), Axis(16, 4, 2), k, k), {}),
+        (5, (Axis(84, 21, 1), Axis(120, 30, 1), Axis(1), Axis(1)), {}),
+        (6, (Axis(10), Axis(84, 21, 1), Axis(1), Axis(1)), {}),
     )
 
 
 def residual(generator):
     """A stem, a block with its input added, a branch of pooled channels, a mean and a classifier."""
     three = (Axis(3, degree=1), Axis(3, degree=1))
-    return Program(
+    return grown(
         Input((3, 12, 12), 0.02, 3),
-        (
-            random_conv(generator, 0, (Axis(8, 4, 1), Axis(3), *three), shift=14, padding=(1, 1)),
-            random_conv(generator, 1, (Axis(8), Axis(1), *three), shift=12, padding=(1, 1), groups=8),
-            random_conv(generator, 2, (Axis(8, 4, 2), Axis(8, 4, 1), Axis(1), Axis(1)), shift=16),
-            Add((3, 1), (70, 90), 7, -5, -5, 127),
-            MaxPool(4, (3, 3), (1, 1), (1, 1)),
-            AveragePool(4, (3, 3), (1, 1), (1, 1), count_padding=False),
-            Concat((4, 5, 6), (100, 101, 130), 7, -7),
-            AveragePool(7, (4, 4), (4, 4)),
-            Flatten(8),
-            random_conv(generator, 9, (Axis(10, 5, 1), Axis(216, 9, 2), Axis(1), Axis(1)), shift=18),
-        ),
+        generator,
+        (0, (Axis(8, 4, 1), Axis(3), *three), {"padding": (1, 1)}),
+        (1, (Axis(8), Axis(1), *three), {"padding": (1, 1), "groups": 8}),
+        (2, (Axis(8, 4, 2), Axis(8, 4, 1), Axis(1), Axis(1)), {}),
+        Add((3, 1), (70, 90), 7, -5, -5, 127),
+        MaxPool(4, (3, 3), (1, 1), (1, 1)),
+        AveragePool(4, (3, 3), (1, 1), (1, 1), count_padding=False),
+        Concat((4, 5, 6), (100, 101, 130), 7, -7),
+        AveragePool(7, (4, 4), (4, 4)),
+        Flatten(8),
+        (9, (Axis(10, 5, 1), Axis(216, 9, 2), Axis(1), Axis(1)), {}),
     )
 
 
@@ -120,7 +134,8 @@ def run_trapped(tmp_path_factory, monkeypatch):
             taken[offset : offset + buffer.bytes] = True
         free = ", ".join(map(str, np.flatnonzero(~taken)))
         return (
-            generated.source
+            "#include <string.h>\n"
+            + generated.source
             + f"""
 void {generated.name}_poison(void);
 void {generated.name}_poison(void) {{ memset(&arena, {POISON}, sizeof arena); }}
@@ -216,11 +231,12 @@ def test_every_schedule_whatever_the_planner_would_choose(run_trapped, monkeypat
     generator = np.random.default_rng(5)
     axes = (Axis(11, 4, 2, nodes), Axis(7, 5, 2, nodes), Axis(5, 4, 1, nodes), Axis(6, 4, 2, nodes))
     geometry = {"stride": (2, 1), "padding": (3, 2), "dilation": (1, 2)}
-    convs = [random_conv(generator, 0, axes, shift=30, **geometry) for _ in range(16)]
+    source = Value((7, 9, 12), -100)
+    convs = [random_conv(generator, 0, source, axes, **geometry) for _ in range(16)]
     schedules = dict(zip(convs, schedule.possible(convs[0]), strict=True))
     for module in ("horner.backends.c.layers.conv", "horner.backends.reference"):
         monkeypatch.setattr(f"{module}.plan", lambda conv, *_: schedules[conv])
-    programs = [Program(Input((7, 9, 12), 1.0, -100), (conv,)) for conv in convs]
+    programs = [Program(Input(source.shape, 1.0, source.zero_point), (conv,)) for conv in convs]
     images = [strategies.images(program, generator) for program in programs]
     for i, outputs in enumerate(run_trapped(programs, images)):
         assert f"sums reused: {schedules[convs[i]]}\n" in c.generate(programs[i]).source
@@ -230,7 +246,7 @@ def test_every_schedule_whatever_the_planner_would_choose(run_trapped, monkeypat
 def test_sums_that_need_int64_get_it(build_all):
     generator = np.random.default_rng(2)
     axes = (Axis(4, 4, 2), Axis(64, 64, 2), Axis(1), Axis(1))
-    program = Program(Input((64, 1, 1)), (random_conv(generator, 0, axes, bits=16, shift=34),))
+    program = grown(Input((64, 1, 1)), generator, (0, axes, {"bits": 16}))
     assert "sums in int64_t" in c.generate(program).source
     images = strategies.images(program, generator, 50)
     outputs = build_all([program])[0](images)
@@ -248,7 +264,7 @@ def test_a_long_polynomial_bias_is_stored_and_spread(build_all):
     generator = np.random.default_rng(3)
     axes = (Axis(120, 30, 1), Axis(8), Axis(1), Axis(1))
     bias = Positional((Axis(120, 60, 2),), generator.integers(-50, 50, 6), 8)
-    conv = dataclasses.replace(random_conv(generator, 0, axes, shift=12), bias=bias)
+    conv = dataclasses.replace(random_conv(generator, 0, Value((8, 1, 1)), axes), bias=bias)
     program = Program(Input((8, 1, 1)), (conv,))
     assert "linear1_bias_expand" in c.generate(program).source
     images = strategies.images(program, generator)
@@ -258,7 +274,7 @@ def test_a_long_polynomial_bias_is_stored_and_spread(build_all):
 def test_the_source_is_self_contained_and_says_what_it_takes():
     generated = c.generate(lenet5(np.random.default_rng(0)), "digits")
     includes = set(re.findall(r"#include (\S+)", generated.source + generated.header))
-    assert includes == {'"digits.h"', "<stdint.h>", "<string.h>"}
+    assert includes == {'"digits.h"', "<stdint.h>"}
     assert "malloc" not in generated.source
     globals_ = re.findall(r"^static (?!const|inline|void)(\w+)", generated.source, re.MULTILINE)
     assert globals_ == ["union"], "nothing writable but the arena"

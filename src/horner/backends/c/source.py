@@ -46,7 +46,7 @@ class CSource:
 
 
 def generate(program: Program, name: str = "network") -> CSource:
-    """Write a program as C99 that needs nothing but ``stdint.h`` and ``string.h``, and no heap.
+    """Write a program as C99 that needs no header but ``stdint.h``, and no heap.
 
     Parameters
     ----------
