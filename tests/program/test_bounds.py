@@ -215,6 +215,13 @@ def test_float_programs_have_no_integers_in_them(layer, message):
         Program(Input((2, 1, 1), arithmetic="float32"), (FIRST, layer))
 
 
+def test_sums_must_fit_even_where_the_multiplier_is_zero():
+    axes = (Axis(1), Axis(2**16, degree=0), Axis(1), Axis(1))
+    weights = Positional(axes, np.full((1, 1, 1, 1), 2**15 - 1), 16, np.full((1, 1, 1, 1), 31))
+    with pytest.raises(ProgramError, match=r"\(Conv\): sums up to \d+ times 0 overflow int64"):
+        Program(Input((2**16, 1, 1)), (Conv(0, weights, None, Output(constant(0, 1, 2))),))
+
+
 def test_a_layer_too_large_to_expand_is_refused():
     shape = (65536, 65536, 1, 1)
     axes = tuple(Axis(n, degree=0) for n in shape)

@@ -210,5 +210,6 @@ def _check_output(integer: bool, shift: int, zero_point: int, low: float, high: 
 def _check_product(reach: float, multiplier: float, shift: int) -> None:
     if multiplier > INT32_HIGH:
         raise ProgramError(f"multipliers up to {multiplier:.0f} are wider than int32")
-    if reach * multiplier + 2.0 ** max(shift - 1, 0) > INT64_HIGH * (1 - 1e-6):
+    # sums must fit by themselves, too: a multiplier of zero would let anything pass
+    if reach * max(multiplier, 1) + 2.0 ** max(shift - 1, 0) > INT64_HIGH * (1 - 1e-6):
         raise ProgramError(f"sums up to {reach:.0f} times {multiplier:.0f} overflow int64; store fewer bits or shifts")
