@@ -21,6 +21,7 @@ def quantised(
     images: torch.Tensor | np.ndarray,
     plan: Plan | str | None = None,
     pixels: tuple[float, float] | None = None,
+    integer: bool = True,
 ) -> QuantisedNetwork:
     """Return the calibrated, trainable network of a model: what quantisation-aware training trains.
 
@@ -34,15 +35,24 @@ def quantised(
         Bits, bias and scale of each layer; by default those the model was approximated with.
     pixels
         (mean, std) in units of a pixel if the images are ``(pixel - mean) / std``: the program then reads pixels.
+    integer
+        False for a network that will be frozen to float32: it takes bits=32, and batch norms are folded exactly.
+
+    Raises
+    ------
+    ModelError
+        Naming the operation and module that cannot be taken, or what is wrong with the images.
     """
     images = torch.as_tensor(np.asarray(images) if not isinstance(images, torch.Tensor) else images)
     if images.dtype == torch.uint8:
         if pixels is None:
             raise ModelError("calibration images are uint8; normalise them as for training, and say how with pixels=")
         images = (images.float() - pixels[0]) / pixels[1]
-    graph = capture(model, images)
-    network = lower(model, graph, layer_plans(model, plan))
-    return network.to(images.device).eval().calibrate(images.float(), pixels)
+    if images.ndim == 3:
+        images = images[None]
+    images = images.float()
+    network = lower(model, capture(model, images), layer_plans(model, plan), integer)
+    return network.to(images.device).eval().calibrate(images, pixels)
 
 
 def to_program(
@@ -81,4 +91,4 @@ def to_program(
     """
     if isinstance(model, QuantisedNetwork):
         return freeze(model, integer)
-    return freeze(quantised(model, calibration_images, plan, pixels), integer)
+    return freeze(quantised(model, calibration_images, plan, pixels, integer), integer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,14 +10,10 @@ import torch
 from horner.errors import ModelError
 from horner.frontend.graph import AdaptivePooling, AveragePooling, MaxPooling
 from horner.frontend.network import AddStage, ConcatStage, ConvStage, FlattenStage, PoolStage, QuantisedNetwork
-from horner.frontend.quantisers import Grid
+from horner.frontend.quantisers import LARGEST_RIGHT_SHIFT, MULTIPLIER_BITS, RESCALE_BITS, Grid, rescaled
 from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat, Conv, Flatten, Layer, MaxPool, Output
 from horner.program.program import Input, Program
 from horner.program.weights import FLOAT_BITS, constant
-
-MULTIPLIER_BITS = 16
-RESCALE_BITS = 12
-LARGEST_RIGHT_SHIFT = 62
 
 
 @torch.no_grad()
@@ -58,17 +53,17 @@ def _layer(stage: object, sources: Sequence[Grid], grid: Grid, integer: bool) ->
 def _(stage: ConvStage, sources: Sequence[Grid], grid: Grid, integer: bool) -> Layer:
     channels = stage.weight.shape[0]
     weights = stage.weight.freeze(integer)
-    accumulator = float(stage.weight.step) * float(sources[0].scale)
-    bias = stage.bias.freeze(accumulator if integer else None)[0] if stage.bias is not None else None
+    unit = stage.weight.step * sources[0].scale
+    bias = stage.bias.freeze(unit if integer else None)[0] if stage.bias is not None else None
     if not integer:
         multiplier = stage.scale.freeze(None)[0] if stage.scale is not None else constant(1.0, channels, FLOAT_BITS)
         output = Output(multiplier, low=grid.low, high=grid.high)
     else:
         zero, (low, high) = int(grid.zero_point), grid.limits()
         if stage.scale is not None:
-            multiplier, shift = stage.scale.freeze(float(grid.scale) / accumulator, whole=False)
+            multiplier, shift = stage.scale.freeze(grid.scale / unit, whole=False)
         else:
-            (one,), shift = _rescale([accumulator / float(grid.scale)], MULTIPLIER_BITS)
+            (one,), shift = _rescale([unit / grid.scale], MULTIPLIER_BITS)
             multiplier = constant(one, channels, MULTIPLIER_BITS)
         output = Output(multiplier, min(shift, LARGEST_RIGHT_SHIFT), zero, low, high)
     return Conv(stage.sources[0], weights, bias, output, stage.stride, stage.padding, stage.dilation, stage.groups)
@@ -89,7 +84,7 @@ def _(stage: PoolStage, sources: Sequence[Grid], grid: Grid, integer: bool) -> L
 def _(stage: AddStage, sources: Sequence[Grid], grid: Grid, integer: bool) -> Layer:
     if not integer:
         return Add(stage.sources, (1,) * len(sources), low=grid.low, high=grid.high)
-    multipliers, shift = _rescale([float(source.scale) / float(grid.scale) for source in sources], RESCALE_BITS)
+    multipliers, shift = _rescale([source.scale / grid.scale for source in sources], RESCALE_BITS)
     return Add(stage.sources, tuple(multipliers), shift, int(grid.zero_point), *grid.limits())
 
 
@@ -97,7 +92,7 @@ def _(stage: AddStage, sources: Sequence[Grid], grid: Grid, integer: bool) -> La
 def _(stage: ConcatStage, sources: Sequence[Grid], grid: Grid, integer: bool) -> Layer:
     if not integer:
         return Concat(stage.sources, (1,) * len(sources))
-    multipliers, shift = _rescale([float(source.scale) / float(grid.scale) for source in sources], RESCALE_BITS)
+    multipliers, shift = _rescale([source.scale / grid.scale for source in sources], RESCALE_BITS)
     return Concat(stage.sources, tuple(multipliers), shift, int(grid.zero_point))
 
 
@@ -106,8 +101,6 @@ def _(stage: FlattenStage, sources: Sequence[Grid], grid: Grid, integer: bool) -
     return Flatten(stage.sources[0])
 
 
-def _rescale(ratios: Sequence[float], bits: int) -> tuple[list[int], int]:
-    """Return integers of at most `bits` signed bits and a right shift that together stand for the ratios."""
-    shift = min(max(bits - 1 - math.frexp(max(ratios))[1], 0), LARGEST_RIGHT_SHIFT)
-    limit = (1 << (bits - 1)) - 1
-    return [min(round(ratio * 2.0**shift), limit) for ratio in ratios], shift
+def _rescale(ratios: Sequence[torch.Tensor], bits: int) -> tuple[list[int], int]:
+    multipliers, shift = rescaled(torch.stack(list(ratios)), bits)
+    return [int(multiplier) for multiplier in multipliers], shift

@@ -27,6 +27,8 @@ class Linear:
 class BatchNorm:
     """`torch.nn.BatchNorm2d` or `BatchNorm1d` with the statistics of training."""
 
+    eps: float
+
 
 @dataclass(frozen=True)
 class Clamp:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from horner.approximation.layers import Form, originals
 from horner.approximation.positional import PositionalWeight
 from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
 from horner.errors import ModelError
+from horner.frontend.fold import Norm, fold
 from horner.frontend.graph import (
-    AdaptivePooling,
     Addition,
-    AveragePooling,
     BatchNorm,
     Clamp,
     Concatenation,
@@ -34,11 +35,15 @@ from horner.frontend.network import AddStage, ConcatStage, ConvStage, FlattenSta
 from horner.frontend.quantisers import Grid
 from horner.frontend.tensors import Core, Vector
 from horner.plan import LayerPlan
+from horner.program.weights import FLOAT_BITS
 
-Form: TypeAlias = PositionalWeight | RankedWeight
+Shape4 = tuple[int, int, int, int]
+NO_CLAMP = Clamp(-math.inf, math.inf)
 
 
-def lower(model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan]) -> QuantisedNetwork:
+def lower(
+    model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan] | None = None, integer: bool = True
+) -> QuantisedNetwork:
     """Return the network of a captured graph, batch norms folded, with its own copy of every coefficient.
 
     Parameters
@@ -47,26 +52,32 @@ def lower(model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan]) -> Qua
         The captured model; where a weight is approximated, its parametrization is what stays trainable.
     plans
         Bits, bias and scale of every convolution and linear layer, by module path.
+    integer
+        Whether the network will be quantised. Batch norms whose filters share coefficients are then folded for the
+        least error after rounding; otherwise exactly.
     """
-    return _Lowering(model, graph, plans).network()
+    if integer:
+        _check_bits(plans or {})
+    return _Lowering(model, graph, plans or {}, integer).network()
 
 
 class _Lowering:
-    def __init__(self, model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan]) -> None:
-        self.model, self.graph, self.plans = model, graph, plans
+    def __init__(self, model: nn.Module, graph: Graph, plans: Mapping[str, LayerPlan], integer: bool) -> None:
+        self.model, self.graph, self.plans, self.integer = model, graph, plans, integer
         self.stages: list[Stage] = []
-        self.place = {0: 0}  # value of the graph -> value of the network
-        self.flat: set[int] = set()  # values of the graph that are read flattened, but not yet moved
-        self.fused: set[int] = set()
+        self.place = {0: 0}  # value of the graph -> value of the network, as a map
+        self.map: dict[int, Shape] = {0: graph.input}  # its shape as a map, before any flattening
+        self.row: dict[int, int] = {}  # value of the graph -> value of the network, as a row of channels
+        self.absorbed: set[int] = set()  # nodes that a stage before them computes too
 
     def network(self) -> QuantisedNetwork:
         for number, node in enumerate(self.graph.nodes):
-            if number not in self.fused:
-                value = number + 1
-                if isinstance(node.operation, Flattening):
-                    self._alias(value, node.inputs[0], flat=True)
-                else:
-                    self._lower(value, node)
+            if number in self.absorbed or isinstance(node.operation, Flattening):
+                self.place[number + 1] = self.place[node.inputs[0]]
+                self.map[number + 1] = self.map[node.inputs[0]]
+            else:
+                self.map[number + 1] = node.shape
+                self._lower(number + 1, node)
         last = self._read(len(self.graph.nodes))
         if last != len(self.stages):
             raise ModelError("the network's output is not its last operation; remove what comes after it")
@@ -78,53 +89,52 @@ class _Lowering:
             self._convolve(value, node)
         elif isinstance(operation, BatchNorm):
             self._normalise(value, node)
-        elif isinstance(operation, Clamp):
-            source = node.inputs[0]
-            self._emit(value, AddStage([self.place[source]], Grid(operation.low, operation.high)))
-            if source in self.flat:  # a clamp does not care about shape
-                self.flat.add(value)
+        elif isinstance(operation, Clamp):  # a clamp does not care about shape
+            self.map[value] = self.map[node.inputs[0]]
+            self._emit(value, AddStage([self.place[node.inputs[0]]], self._grid(value, operation)))
         elif isinstance(operation, Addition):
-            end, clamp = self._fuse(value, Clamp)
-            self._emit(end, AddStage([self._read(i) for i in node.inputs], _grid(clamp)))
+            self._emit(value, AddStage([self._read(i) for i in node.inputs], self._grid(value)))
         elif isinstance(operation, Concatenation):
-            self._emit(value, ConcatStage([self._read(i) for i in node.inputs], Grid()))
-        elif isinstance(operation, MaxPooling | AveragePooling | AdaptivePooling):
+            self._emit(value, ConcatStage([self._read(i) for i in node.inputs], Grid(count=math.prod(node.shape))))
+        else:
+            assert not isinstance(operation, Flattening)
             self._emit(value, PoolStage(self._read(node.inputs[0]), operation))
 
     def _convolve(self, value: int, node: Node) -> None:
         module: Any = self.model.get_submodule(node.path)
         plan = self.plans.get(node.path, LayerPlan())
-        form, originals = _form(module)
-        source, shape = (
-            self._linear_source(node, form)
-            if isinstance(node.operation, Linear)
-            else (
-                self._read(node.inputs[0]),
-                tuple(module.weight.shape),
-            )
-        )
+        form, trained = _form(module)
+        if isinstance(node.operation, Linear):
+            source, shape = self._linear_source(node, form)
+            geometry = Convolution((1, 1), (0, 0), (1, 1), 1)
+        else:
+            source, shape = self._read(node.inputs[0]), tuple(module.weight.shape)
+            geometry = node.operation  # type: ignore[assignment]
         if form is None:
-            form = PositionalWeight(tuple(Axis(n) for n in shape), shape)
-            originals = (module.weight.detach().reshape(shape),)
-        core = Core(form, originals, plan.bits, shape)
-        end, norm = self._fuse(value, BatchNorm)
-        end, clamp = self._fuse(end, Clamp)
+            form = PositionalWeight(tuple(Axis(n) for n in shape))
+            trained = (module.weight.detach().reshape(shape),)
         own = module.bias.detach() if module.bias is not None else None
-        scale, bias = _affine(self.model.get_submodule(norm.path), own) if norm else (None, own)
-        out = Axis(shape[0])
-        geometry = node.operation if isinstance(node.operation, Convolution) else Convolution((1, 1), (0, 0), (1, 1), 1)
+        norm = self._absorb(value, BatchNorm)
+        if norm is None:
+            axis = plan.bias.axis(shape[0]) if plan.bias else Axis(shape[0])
+            bias, scale = Vector.of(own, axis, plan.bias_bits) if own is not None else None, None
+        else:
+            assert isinstance(norm.operation, BatchNorm)
+            weight = module.weight.detach() if _apart(form) else None
+            read = Norm.of(self.model.get_submodule(norm.path), norm.operation.eps)
+            folded = fold(read, own, weight, plan, self.integer)
+            bias, scale = folded.bias, folded.scale
+            if folded.share is not None:
+                trained = tuple(t.detach() * folded.share.to(t).reshape(-1, *[1] * (t.ndim - 1)) for t in trained)
+        core = Core(form, trained, plan.bits, shape)
         self._emit(
-            end,
+            value,
             ConvStage(
                 source,
-                _grid(clamp),
+                self._grid(value),
                 core,
-                None
-                if bias is None
-                else Vector.of(bias, plan.bias.axis(out.length) if plan.bias else out, plan.bias_bits),
-                None
-                if scale is None
-                else Vector.of(scale, plan.scale.axis(out.length) if plan.scale else out, plan.scale_bits),
+                bias,
+                scale,
                 geometry.stride,
                 geometry.padding,
                 geometry.dilation,
@@ -132,102 +142,99 @@ class _Lowering:
             ),
         )
 
-    def _linear_source(self, node: Node, form: Form | None) -> tuple[int, tuple[int, ...]]:
+    def _linear_source(self, node: Node, form: Form | None) -> tuple[int, Shape4]:
         """Where a linear layer reads, and its weight as (out, channels, rows, columns)."""
         value = node.inputs[0]
-        module: Any = self.model.get_submodule(node.path)
-        out, features = module.weight.shape
-        channels, *size = self._unflattened(value)
-        flattened = value in self.flat
-        wanted = (
-            (form.axes[1].length, form.axes[2].length, form.axes[3].length)
-            if isinstance(form, PositionalWeight)
-            else None
-        )
-        if wanted is None or wanted == (channels, *size):
-            if flattened or size == [1, 1]:
-                return self.place[value], (out, channels, *size)
-            raise ModelError(f"{node.path}: a linear layer on a map of shape {(channels, *size)}; flatten it first")
+        out, features = self.model.get_submodule(node.path).weight.shape  # type: ignore[misc]
+        if self.graph.shape(value) != (features, 1, 1):
+            raise ModelError(
+                f"{node.path}: a linear layer on a map of shape {self.graph.shape(value)}; flatten it first, or "
+                f"write it as a 1x1 convolution"
+            )
+        channels, rows, columns = self.map[value]
+        wanted = form.view[1:] if isinstance(form, PositionalWeight) else (channels, rows, columns)
+        if wanted == (channels, rows, columns):
+            return self.place[value], (out, channels, rows, columns)
         if wanted == (features, 1, 1):
             return self._read(value), (out, features, 1, 1)
         raise ModelError(
             f"{node.path}: the plan views the {features} inputs as {wanted}, but they are a flattened map of "
-            f"{(channels, *size)}; write map={size[0]}x{size[1]}"
+            f"{(channels, rows, columns)}; write map={rows}x{columns}"
         )
 
     def _normalise(self, value: int, node: Node) -> None:
-        """A batch norm that follows no convolution: a depthwise one with weight 1."""
+        """A batch norm that follows no convolution: a depthwise one whose weights are its scales."""
+        assert isinstance(node.operation, BatchNorm)
         source = self._read(node.inputs[0])
-        channels = node.shape[0]
-        scale, bias = _affine(self.model.get_submodule(node.path), None)
-        end, clamp = self._fuse(value, Clamp)
-        shape = (channels, 1, 1, 1)
-        form = PositionalWeight((Axis(channels, degree=0), Axis(1), Axis(1), Axis(1)), shape)
-        core = Core(form, (form.right_inverse(torch.ones(shape)),), 2, shape)
+        norm = Norm.of(self.model.get_submodule(node.path), node.operation.eps)
+        shape = (len(norm.scale), 1, 1, 1)
+        form = PositionalWeight(tuple(Axis(n) for n in shape)).to(norm.scale.device)
         plan = LayerPlan()
-        bias_vector, scale_vector = (
-            Vector.of(v, Axis(channels), bits) for v, bits in ((bias, plan.bias_bits), (scale, plan.scale_bits))
-        )
-        self._emit(end, ConvStage(source, _grid(clamp), core, bias_vector, scale_vector, groups=channels))
+        core = Core(form, (norm.scale.reshape(shape),), plan.bits, shape)
+        bias = Vector.of(norm.offset - norm.mean * norm.scale, Axis(shape[0]), plan.bias_bits)
+        self._emit(value, ConvStage(source, self._grid(value), core, bias, None, groups=shape[0]))
 
     def _emit(self, value: int, stage: Stage) -> None:
         self.stages.append(stage)
         self.place[value] = len(self.stages)
 
-    def _alias(self, value: int, source: int, flat: bool) -> None:
-        self.place[value] = self.place[source]
-        if (flat and self._unflattened(source)[1:] != (1, 1)) or source in self.flat:
-            self.flat.add(value)
-
     def _read(self, value: int) -> int:
-        """Return where a value lies, moved into a row first if it is read flattened."""
-        if value in self.flat:
-            self._emit(value, FlattenStage(self.place[value]))
-            self.flat.discard(value)
-        return self.place[value]
+        """Return where a value lies in the shape that the graph gives it, moved into a row first if need be."""
+        if self.map[value] == self.graph.shape(value):
+            return self.place[value]
+        if value not in self.row:
+            self.stages.append(FlattenStage(self.place[value]))
+            self.row[value] = len(self.stages)
+        return self.row[value]
 
-    def _unflattened(self, value: int) -> Shape:
-        """Shape of a value before flattening."""
-        while value in self.flat or (value and isinstance(self.graph.nodes[value - 1].operation, Flattening)):
-            value = self.graph.nodes[value - 1].inputs[0]
-        return self.graph.shape(value)
+    def _grid(self, value: int, clamp: Clamp = NO_CLAMP) -> Grid:
+        """Return the grid of a result, with every clamp that directly follows taken in."""
+        while (node := self._absorb(value, Clamp)) is not None:
+            assert isinstance(node.operation, Clamp)
+            low, high = node.operation.low, node.operation.high
+            clamp = Clamp(min(max(clamp.low, low), high), max(min(clamp.high, high), low))
+        return Grid(clamp.low, clamp.high, math.prod(self.graph.shape(value)))
 
-    def _fuse(self, value: int, kind: type[Operation]) -> tuple[int, Node | None]:
-        """Take in the only reader of a value if it is of a kind; return the value that stands for both."""
-        readers = self.graph.readers(value)
-        if len(readers) == 1 and isinstance(self.graph.nodes[readers[0]].operation, kind):
-            self.fused.add(readers[0])
-            return readers[0] + 1, self.graph.nodes[readers[0]]
-        return value, None
+    def _absorb(self, value: int, kind: type[Operation]) -> Node | None:
+        """Mark as computed, and return, the one reader of a value (and of its absorbed readers) if of a kind.
+
+        A clamp is looked for behind max pooling and flattening too: they only choose or move values.
+        """
+        while True:
+            readers = self.graph.readers(value)
+            if len(readers) != 1 or value == len(self.graph.nodes):
+                return None
+            node = self.graph.nodes[readers[0]]
+            if isinstance(node.operation, kind) and readers[0] not in self.absorbed:
+                self.absorbed.add(readers[0])
+                return node
+            through = readers[0] in self.absorbed or (
+                kind is Clamp and isinstance(node.operation, MaxPooling | Flattening)
+            )
+            if not through:
+                return None
+            value = readers[0] + 1
 
 
 def _form(module: nn.Module) -> tuple[Form | None, tuple[torch.Tensor, ...]]:
-    """Return the approximation of a module's weight and what it trains, or None where there is none."""
-    if not parametrize.is_parametrized(module, "weight"):
-        return None, ()
-    chain: Any = module.parametrizations["weight"]  # type: ignore[index]
-    form = chain[0]
-    if len(chain) != 1 or not isinstance(form, PositionalWeight | RankedWeight):
-        return None, ()
-    if hasattr(chain, "original"):
-        return form, (chain.original,)
-    return form, tuple(getattr(chain, f"original{i}") for i in range(chain.ntensors))
+    """Return (a copy of) the approximation of a module's weight and what it trains, or None where there is none."""
+    if parametrize.is_parametrized(module, "weight"):
+        chain: Any = module.parametrizations["weight"]  # type: ignore[index]
+        if len(chain) == 1 and isinstance(chain[0], PositionalWeight | RankedWeight):
+            return copy.deepcopy(chain[0]).float(), originals(module)
+    return None, ()
 
 
-def _affine(norm: Any, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scale and bias with ``norm(y + bias) = (y + new bias) * scale`` in evaluation mode."""
-    deviation = torch.sqrt(norm.running_var.double() + norm.eps)
-    gain = norm.weight.detach().double() if norm.weight is not None else torch.ones_like(deviation)
-    offset = norm.bias.detach().double() if norm.bias is not None else torch.zeros_like(deviation)
-    scale = gain / deviation
-    # a channel scaled to nothing would need an infinite bias; the least scale that survives rounding does
-    least = float(scale.abs().max()) * 2.0**-10 or 1.0
-    scale = torch.where(scale.abs() < least, torch.where(scale < 0, -least, least), scale)
-    own = bias.double() if bias is not None else 0.0
-    return scale.float(), (own - norm.running_mean.double() + offset / scale).float()
+def _apart(form: Form) -> bool:
+    """Whether every filter has coefficients of its own."""
+    return form.axes[0].dense if isinstance(form, PositionalWeight) else form.plan.per_filter
 
 
-def _grid(clamp: Node | None) -> Grid:
-    operation = clamp.operation if clamp else Clamp(-math.inf, math.inf)
-    assert isinstance(operation, Clamp)
-    return Grid(operation.low, operation.high)
+def _check_bits(plans: Mapping[str, LayerPlan]) -> None:
+    for path, plan in plans.items():
+        for key in ("bits", "bias_bits", "scale_bits"):
+            if getattr(plan, key) == FLOAT_BITS:
+                raise ModelError(
+                    f"{path}: {key}={FLOAT_BITS} is float, which an integer program does not hold; give 2 to 16, or "
+                    f"ask for a float32 program"
+                )

@@ -6,15 +6,17 @@ then go on with it, and `horner.frontend.freeze` reads the integers off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from horner.approximation.positional import full_precision
+from horner.errors import ModelError
 from horner.frontend.graph import AdaptivePooling, AveragePooling, MaxPooling, Pair
-from horner.frontend.quantisers import Grid
+from horner.frontend.quantisers import MOST, MULTIPLIER_BITS, RESCALE_BITS, Grid, nearest, rescaled, straight, thin
 from horner.frontend.tensors import Core, Vector
 
 
@@ -36,9 +38,16 @@ class Stage(nn.Module):
         self.sources = tuple(sources)
         self.grid = grid
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
-        """Return the real result before it is rounded to the grid."""
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the result of real inputs, before any clamp."""
         raise TypeError(f"{type(self).__name__} computes nothing")
+
+    def quantised(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid]) -> torch.Tensor:
+        """Return the integers that a program computes, less their zero point, from such integers and their grids."""
+        assert self.grid is not None
+        multipliers, shift = rescaled(torch.stack([grid.scale / self.grid.scale for grid in grids]), RESCALE_BITS)
+        scaled = self.real([q * multiplier for q, multiplier in zip(inputs, multipliers, strict=True)])
+        return self.grid(scaled * 2.0**-shift)
 
 
 class ConvStage(Stage):
@@ -46,6 +55,8 @@ class ConvStage(Stage):
 
     ``result = clamp((conv(x, weight) + bias) * scale)``
     """
+
+    grid: Grid
 
     def __init__(
         self,
@@ -63,17 +74,30 @@ class ConvStage(Stage):
         self.weight, self.bias, self.scale = weight, bias, scale
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
-        """Return the real result before it is rounded to the grid."""
-        assert self.grid is not None
-        accumulator = self.weight.step * grids[0].scale if quantise else None
-        y = F.conv2d(inputs[0], self.weight(quantise), None, self.stride, self.padding, self.dilation, self.groups)
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the result before any clamp."""
+        y = self._convolve(inputs[0], self.weight(quantise=False))
         if self.bias is not None:
-            y = y + self.bias(accumulator).reshape(1, -1, 1, 1)
+            y = y + self.bias(None).reshape(1, -1, 1, 1)
         if self.scale is not None:
-            unit = self.grid.scale / accumulator if accumulator is not None else None
-            y = y * self.scale(unit, whole=False).reshape(1, -1, 1, 1)
+            y = y * self.scale(None).reshape(1, -1, 1, 1)
         return y
+
+    def quantised(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid]) -> torch.Tensor:
+        """Return the integers; exact in evaluation mode, as float32 holds accumulators below 2**24."""
+        unit = self.weight.step * grids[0].scale
+        y = self._convolve(inputs[0], self.weight(quantise=True))
+        if self.bias is not None:
+            y = y + self.bias(unit).reshape(1, -1, 1, 1)
+        if self.scale is not None:
+            factors = self.scale(self.grid.scale / unit, whole=False).reshape(1, -1, 1, 1)
+        else:
+            multiplier, shift = rescaled(unit / self.grid.scale, MULTIPLIER_BITS)
+            factors = multiplier * 2.0**-shift
+        return self.grid(y * factors if self.training else y.double() * factors).float()
+
+    def _convolve(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, self.groups)
 
 
 class PoolStage(Stage):
@@ -83,22 +107,25 @@ class PoolStage(Stage):
         super().__init__([source], None)
         self.pooling = pooling
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
-        """Return the pooled values, averages rounded to the input's grid."""
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the pooled values."""
         p = self.pooling
         if isinstance(p, MaxPooling):
             return F.max_pool2d(inputs[0], p.kernel, p.stride, p.padding, p.dilation, p.ceil)
         if isinstance(p, AveragePooling):
-            mean = F.avg_pool2d(inputs[0], p.kernel, p.stride, p.padding, p.ceil, p.count_padding)
-        else:
-            mean = F.adaptive_avg_pool2d(inputs[0], p.size)
-        return grids[0](mean) if quantise else mean
+            return F.avg_pool2d(inputs[0], p.kernel, p.stride, p.padding, p.ceil, p.count_padding)
+        return F.adaptive_avg_pool2d(inputs[0], p.size)
+
+    def quantised(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid]) -> torch.Tensor:
+        """Return the pooled integers, averages rounded."""
+        y = self.real(inputs)
+        return straight(y, nearest(y * (1 + 2.0**-16)))  # float32 noise must not decide a half
 
 
 class AddStage(Stage):
     """Sum of activations; of a single one, a clamp on its own."""
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the sum."""
         return sum(inputs[1:], inputs[0])
 
@@ -106,7 +133,7 @@ class AddStage(Stage):
 class ConcatStage(Stage):
     """Channels of several activations, one after the other."""
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the concatenation."""
         return torch.cat(list(inputs), 1)
 
@@ -117,9 +144,13 @@ class FlattenStage(Stage):
     def __init__(self, source: int) -> None:
         super().__init__([source], None)
 
-    def compute(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], quantise: bool) -> torch.Tensor:
+    def real(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return ``(n, channels * rows * columns, 1, 1)``."""
         return inputs[0].reshape(len(inputs[0]), -1, 1, 1)
+
+    def quantised(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid]) -> torch.Tensor:
+        """Return the same integers."""
+        return self.real(inputs)
 
 
 class QuantisedNetwork(nn.Module):
@@ -133,25 +164,42 @@ class QuantisedNetwork(nn.Module):
         In an order in which every stage comes after what it reads.
     head
         What the original applied to its logits; `forward` returns the logits.
+
+    Attributes
+    ----------
+    quantise
+        Whether `forward` simulates the integers of a program; `calibrate` turns it on. Saved with the state.
+    pixels
+        Whether the program will read pixels. Saved with the state.
     """
 
-    input: Grid
+    pixel_offset: torch.Tensor
 
     def __init__(self, shape: tuple[int, int, int], stages: Sequence[Stage], head: str) -> None:
         super().__init__()
         self.shape = shape
         self.head = head
-        self.input = Grid.fixed(1.0, 0)
-        self.pixels = False
+        self.input = Grid().fix_(1.0, 0)
+        self.register_buffer("pixel_offset", torch.zeros(()))
         self.stages = nn.ModuleList(stages)
+        self.pixels = False
         self.quantise = False
+        self._last = {source: number for number, stage in enumerate(stages) for source in stage.sources}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits ``(n, classes)`` for images as the original network takes them."""
-        outputs = self._run(images)[-1]
+        outputs = images
+        with full_precision(images):  # integers do not survive bfloat16
+            for outputs in self.trace(images):  # noqa: B007
+                pass
+        if self.quantise:
+            outputs = outputs * self.grids()[-1].scale
         return outputs.flatten(1) if outputs.shape[2:] == (1, 1) else outputs
 
-    def calibrate(self, images: torch.Tensor, pixels: tuple[float, float] | None = None) -> QuantisedNetwork:
+    @torch.no_grad()
+    def calibrate(
+        self, images: torch.Tensor, pixels: tuple[float, float] | None = None, batch: int = 100
+    ) -> QuantisedNetwork:
         """Choose every step, scale and zero point from real images, and start simulating the rounding.
 
         Parameters
@@ -160,24 +208,34 @@ class QuantisedNetwork(nn.Module):
             A few hundred images as the original network takes them, on the network's device.
         pixels
             (mean, std) in units of a pixel, when images are ``(pixel - mean) / std``; the network then reads pixels.
+        batch
+            Images worked on at a time.
         """
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.shape or not len(images):
+            raise ModelError(f"calibration images of shape {tuple(images.shape)}; the network reads (n, {self.shape})")
+        if not bool(images.isfinite().all()):
+            raise ModelError("the calibration images hold values that are not finite")
+        self.quantise = False
+        self.pixels = pixels is not None
+        self.pixel_offset.zero_()
         if pixels is None:
             found = Grid()
-            found.calibrate(images)
-            scale, zero = float(found.scale.detach()), int(found.zero_point)
+            found.calibrate(thin(images))
+            self.input.fix_(float(found.scale), int(found.zero_point))
         else:
-            scale, zero = 1.0 / pixels[1], round(pixels[0]) - 128
-        self.input = Grid.fixed(scale, zero).to(images.device)
-        self.pixels = pixels is not None
-        with torch.no_grad():
-            for stage in self.layers():
-                if isinstance(stage, ConvStage):
-                    stage.weight.calibrate()
-            self.quantise = False
-            values = self._run(images)
-            for stage, value in zip(self.layers(), values[1:], strict=True):
-                if stage.grid is not None:
-                    stage.grid.calibrate(value)
+            mean, std = pixels
+            self.input.fix_(1.0 / std, max(-128, min(127, round(mean) - 128)))
+            self.pixel_offset.fill_((mean - round(mean)) / std)  # pixels are whole numbers, their mean is not
+        parts = images.split(batch)
+        seen: list[list[torch.Tensor]] = [[] for _ in self.stages]
+        for part in parts:
+            for number, value in enumerate(self.trace(part)):
+                seen[number].append(thin(value, MOST // len(parts) + 2))
+        for stage, values in zip(self.layers(), seen, strict=True):
+            if isinstance(stage, ConvStage):
+                stage.weight.calibrate()
+            if stage.grid is not None:
+                stage.grid.calibrate(torch.cat(values))
         self.quantise = True
         return self
 
@@ -192,13 +250,29 @@ class QuantisedNetwork(nn.Module):
             grids.append(stage.grid if stage.grid is not None else grids[stage.sources[0]])
         return grids
 
-    def _run(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def trace(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield every stage's result in turn, ``(n, c, h, w)``: real, or integers less their zero point."""
+        images = images.float()
         grids = self.grids()
-        values = [self.input(images) if self.quantise else images]
-        for stage in self.layers():
-            sources = stage.sources
-            y = stage.compute([values[i] for i in sources], [grids[i] for i in sources], self.quantise)
-            if stage.grid is not None:
-                y = stage.grid(y) if self.quantise else torch.clamp(y, stage.grid.low, stage.grid.high)
-            values.append(y)
-        return values
+        values = {0: self.input((images + self.pixel_offset) / self.input.scale) if self.quantise else images}
+        for number, stage in enumerate(self.layers()):
+            inputs = [values[source] for source in stage.sources]
+            if self.quantise:
+                y = stage.quantised(inputs, [grids[source] for source in stage.sources])
+            else:
+                y = stage.real(inputs)
+                if stage.grid is not None:
+                    y = torch.clamp(y, stage.grid.low, stage.grid.high)
+            values[number + 1] = y
+            for source in stage.sources:
+                if self._last[source] == number:
+                    values.pop(source, None)
+            yield y
+
+    def get_extra_state(self) -> torch.Tensor:
+        """Return what a state holds beside tensors that are trained."""
+        return torch.tensor([self.quantise, self.pixels])
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Take up what `get_extra_state` returned."""
+        self.quantise, self.pixels = (bool(flag) for flag in state)

@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from horner.approximation.layers import Form
 from horner.approximation.positional import PositionalWeight
-from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
-from horner.frontend.quantisers import best_step, snap
+from horner.frontend.quantisers import SHRINK, learned, nearest, reach, rounding_errors, snap, straight
 from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms
 
 WIDEST_SPREAD = 15
 """Largest shift between the families of one tensor: finer steps would only widen the accumulators."""
+
+FINENESS = 16
+"""Steps tried per octave."""
 
 
 class Coefficients(nn.Module):
@@ -35,18 +38,12 @@ class Coefficients(nn.Module):
 
     families: torch.Tensor
 
-    def __init__(
-        self,
-        form: PositionalWeight | RankedWeight,
-        originals: tuple[torch.Tensor, ...],
-        bits: int,
-        shape: tuple[int, ...],
-    ) -> None:
+    def __init__(self, form: Form, originals: tuple[torch.Tensor, ...], bits: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.form = form
         self.shape = tuple(shape)
         self.bits = bits
-        self.originals = nn.ParameterList([nn.Parameter(original.detach().clone()) for original in originals])
+        self.originals = nn.ParameterList([nn.Parameter(original.detach().float().clone()) for original in originals])
         families, self.family_shape = _families(form)
         self.register_buffer("families", torch.from_numpy(families), persistent=False)
 
@@ -56,29 +53,29 @@ class Coefficients(nn.Module):
         return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
 
     def real(self) -> torch.Tensor:
-        """Return the coefficients as they are trained, differentiable."""
+        """Return the coefficients as they are trained, float64, differentiable."""
         return self.form.coefficients(*self.originals)
 
     def expand(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the values that coefficients stand for, in `shape`."""
-        if isinstance(self.form, PositionalWeight):
-            return self.form(self.form.theta(coefficients).float()).reshape(self.shape)
         return self.form.expand(coefficients, *self.originals).reshape(self.shape)
 
     def largest(self) -> torch.Tensor:
         """Return the largest magnitude in every family, ``(families,)``."""
         peaks = torch.zeros(math.prod(self.family_shape), dtype=torch.float64, device=self.families.device)
-        values = self.real().detach().double().abs().flatten()
+        values = self.real().detach().abs().flatten()
         return peaks.scatter_reduce(0, self.families.flatten(), values, "amax")
 
-    def _stored(self, step: torch.Tensor, shifts: torch.Tensor) -> np.ndarray:
-        steps = step.detach().double() * 2.0 ** shifts.double()
-        whole = torch.round(self.real().detach().double() / steps[self.families])
-        return torch.clamp(whole, *self.limits).cpu().numpy().astype(np.int32)
-
     def _snapped(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-        steps = step * torch.exp2(shifts.double())
-        return self.expand(snap(self.real(), steps[self.families], *self.limits))
+        """The integers that will be stored; the steps are `step` shifted left by each family's shift."""
+        return snap(self.real() / (step * torch.exp2(shifts.double()))[self.families], *self.limits)
+
+    def _whole(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        """The same with their shifts applied, in units of `step`."""
+        return self._snapped(step, shifts) * torch.exp2(shifts.double())[self.families]
+
+    def _stored(self, step: torch.Tensor, shifts: torch.Tensor) -> np.ndarray:
+        return self._snapped(step, shifts).detach().cpu().numpy().astype(np.int32)
 
 
 class Core(Coefficients):
@@ -86,13 +83,7 @@ class Core(Coefficients):
 
     shifts: torch.Tensor
 
-    def __init__(
-        self,
-        form: PositionalWeight | RankedWeight,
-        originals: tuple[torch.Tensor, ...],
-        bits: int,
-        shape: tuple[int, ...],
-    ) -> None:
+    def __init__(self, form: Form, originals: tuple[torch.Tensor, ...], bits: int, shape: tuple[int, ...]) -> None:
         super().__init__(form, originals, bits, shape)
         self.log_step = nn.Parameter(torch.zeros(()))
         self.register_buffer("shifts", torch.zeros(math.prod(self.family_shape), dtype=torch.int64))
@@ -100,27 +91,46 @@ class Core(Coefficients):
     @property
     def step(self) -> torch.Tensor:
         """The real value of one integer step of the finest family."""
-        return self.log_step.exp()
+        return learned(self.log_step, self.families.numel())
 
+    @torch.no_grad()
     def calibrate(self) -> None:
-        """Choose the steps of least squared error, family by family, as powers of two of a common one."""
-        real = self.real().detach()
-        steps = np.full(len(self.shifts), np.nan)
-        for family in range(len(steps)):
+        """Choose the steps of least squared error of the weights: powers of two, by family, of a common one."""
+        real = self.real()
+        low, high = self.limits
+        count = math.prod(self.family_shape)
+        octaves = np.zeros((FINENESS, count), np.int64)  # of every family's best step, if the common one is 2**(k/16)
+        errors = np.zeros(FINENESS)
+        known = np.zeros(count, bool)
+        for family, gain in enumerate(_gains(self.form)):
             values = real[self.families == family]
-            if len(values) and float(values.abs().max()) > 0:
-                steps[family] = best_step(values, *self.limits)
-        if np.isnan(steps).all():
+            largest = reach(values, low, high) if len(values) else 0.0
+            if largest <= 0.0:
+                continue
+            known[family] = True
+            top = math.ceil(math.log2(largest) * FINENESS)
+            exponents = top - np.arange(len(SHRINK))
+            found = rounding_errors(values, torch.from_numpy(2.0 ** (exponents / FINENESS)), low, high).cpu().numpy()
+            for k in range(FINENESS):
+                of_k = exponents % FINENESS == k
+                best = int(found[of_k].argmin())
+                octaves[k, family] = exponents[of_k][best] // FINENESS
+                errors[k] += gain * len(values) * found[of_k][best]
+        if not known.any():
             return  # nothing but zeros: any step will do
-        coarsest = np.nanmax(steps)
-        steps = np.where(np.isnan(steps), coarsest, np.maximum(steps, coarsest * 2.0**-WIDEST_SPREAD))
-        shifts = np.round(np.log2(steps / steps.min())).astype(np.int64)
-        self.shifts.copy_(torch.from_numpy(shifts))
-        self.log_step.data.fill_(float(np.mean(np.log(steps) - shifts * math.log(2))))
+        k = int(errors.argmin())
+        coarsest = octaves[k][known].max()
+        found_octaves = np.where(known, np.maximum(octaves[k], coarsest - WIDEST_SPREAD), coarsest)
+        self.shifts.copy_(torch.from_numpy(found_octaves - found_octaves.min()))
+        self.log_step.fill_((int(found_octaves.min()) + k / FINENESS) * math.log(2))
 
     def forward(self, quantise: bool) -> torch.Tensor:
-        """Return the layer's weights ``(out, in, row, col)``."""
-        return self._snapped(self.step, self.shifts) if quantise else self.expand(self.real())
+        """Return the layer's weights ``(out, in, row, col)``; when quantised, as integers in units of `step`."""
+        if not quantise:
+            return self.expand(self.real())
+        # ranked weights hand their gradient on in real units, so both are done in them
+        whole = self.expand(self._whole(self.step, self.shifts) * self.step) / self.step
+        return straight(whole, nearest(whole))  # without the float32 noise of the orthonormal basis
 
     def freeze(self, integer: bool) -> Weights:
         """Return the weights as a program stores them."""
@@ -146,11 +156,11 @@ class Vector(Coefficients):
     @classmethod
     def of(cls, values: torch.Tensor, axis: Axis, bits: int) -> Vector:
         """Fit a vector to values ``(channels,)`` along an axis."""
-        form = PositionalWeight((axis,))
-        return cls(form, (form.right_inverse(values.detach().float()),), bits, (axis.length,))
+        form = PositionalWeight((axis,)).to(values.device)
+        return cls(form, (form.right_inverse(values.detach().double()),), bits, (axis.length,))
 
     def forward(self, unit: torch.Tensor | None, whole: bool = True) -> torch.Tensor:
-        """Return the values ``(channels,)``, rounded as they will be stored when a unit is given.
+        """Return the values ``(channels,)``; when a unit is given, in that unit, rounded as they will be stored.
 
         Parameters
         ----------
@@ -161,33 +171,31 @@ class Vector(Coefficients):
         """
         if unit is None:
             return self.expand(self.real())
-        return self._snapped(unit, self.exponents(unit, whole))
+        return self.expand(self._whole(unit, self.exponents(unit, whole)))
 
     def exponents(self, unit: torch.Tensor, whole: bool) -> torch.Tensor:
         """Return, for every family, the smallest power of two of the unit whose steps reach its largest value."""
         _, highest = self.limits
         peaks = self.largest()
         fit = torch.ceil(torch.log2(torch.clamp(peaks / (highest * unit.detach().double()), min=2.0**-60)))
-        if bool((peaks > 0).any()):
-            coarsest = fit[peaks > 0].max()
-            fit = torch.where(peaks > 0, torch.clamp(fit, min=coarsest - WIDEST_SPREAD), coarsest)
+        coarsest = torch.where(peaks > 0, fit, -60.0).max()
+        fit = torch.where(peaks > 0, torch.maximum(fit, coarsest - WIDEST_SPREAD), coarsest)
         return torch.clamp(fit, min=0.0).long() if whole else fit.long()
 
-    def freeze(self, unit: float | None, whole: bool = True) -> tuple[Positional, int]:
+    def freeze(self, unit: torch.Tensor | None, whole: bool = True) -> tuple[Positional, int]:
         """Return the vector as a program stores it, and the right shift that its integers still need."""
         assert isinstance(self.form, PositionalWeight)
         axis: Axis = self.form.axes[0]
         if unit is None:
             return Positional((axis,), self.real().detach().cpu().numpy(), FLOAT_BITS), 0
-        step = torch.tensor(unit, dtype=torch.float64)
-        exponents = self.exponents(step, whole)
+        exponents = self.exponents(unit, whole)
         shift = max(0, -int(exponents.min()))
-        stored = self._stored(step, exponents)
+        stored = self._stored(unit, exponents)
         shifts = torch.clamp(exponents + shift, max=LARGEST_SHIFT).cpu().numpy()
         return Positional((axis,), stored, self.bits, shifts), shift
 
 
-def _families(form: PositionalWeight | RankedWeight) -> tuple[np.ndarray, tuple[int, ...]]:
+def _families(form: Form) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return the family of every coefficient as a flat number, and the shape of the families."""
     if isinstance(form, PositionalWeight):
         shape = tuple(terms(axis) for axis in form.axes)
@@ -195,3 +203,14 @@ def _families(form: PositionalWeight | RankedWeight) -> tuple[np.ndarray, tuple[
         return grid[np.ix_(*(axis.orders for axis in form.axes))], shape
     groups, count = form.curves
     return np.broadcast_to(np.arange(count), (groups, count)).copy(), (count,)
+
+
+def _gains(form: Form) -> list[float]:
+    """Return what a squared error of a coefficient of each family becomes in the weights."""
+    axes = form.axes if isinstance(form, PositionalWeight) else (form.plan.curve,)
+    gains = np.ones(1)
+    for axis in axes:
+        _, size, _ = axis.runs[0]
+        basis = np.ones((1, 1)) if axis.dense else Axis(size, degree=axis.degree, nodes=axis.nodes).matrix
+        gains = np.outer(gains, (basis.astype(float) ** 2).sum(0)).ravel()
+    return [float(gain) for gain in gains]
