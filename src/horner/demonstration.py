@@ -41,8 +41,13 @@ fc1: out=linear/30 in=linear/4 row=quadratic col=quadratic map=5x5
 fc2: out=linear/21 in=linear/30
 fc3: in=linear/21
 """
-DENSE = TrainConfig(epochs=10)
-RETRAINING = Retraining(real=TrainConfig(epochs=7), quantised=TrainConfig(epochs=3, lr=5e-4))
+DENSE = TrainConfig(epochs=10, lr=3e-3, weight_decay=0.0, schedule="cosine", warmup=0.1, channels_last=False)
+RETRAINING = Retraining(
+    real=dataclasses.replace(DENSE, epochs=7, lr=0.1, distill_weight=0.5),
+    quantised=dataclasses.replace(DENSE, epochs=3, lr=0.03, distill_weight=0.5),
+)
+"""No more epochs than the dense network had."""
+
 TIMED_IMAGES = 200
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from horner.approximation.api import approximate_
+from horner.approximation.api import approximate_, fold_
 from horner.approximation.arrange import arrange_
 from horner.approximation.fit import fit_
+from horner.approximation.maps import feature_maps
 from horner.data import DataSet
 from horner.frontend.convert import quantised
 from horner.frontend.freeze import freeze
@@ -21,8 +24,13 @@ from horner.frontend.network import QuantisedNetwork
 from horner.plan import Plan
 from horner.program.program import Program
 from horner.training import TrainConfig, TrainResult, train
+from horner.training.evaluate import device_of
 
 CALIBRATION_IMAGES = 1000
+LEAST_RMS = 1e-3
+"""A tensor of zeros still moves."""
+LOG_STEP = 0.03
+"""Step size of the logarithm of a quantisation step, as a multiple of the run's."""
 
 Say = Callable[[str], None]
 
@@ -123,18 +131,44 @@ def approximate(
     original = copy.deepcopy(model)
     if retraining.fit == "random":
         model = redrawn(model, retraining.real.seed)
-    approximate_(model, plan, example=calibration[:2])
+    tightening = Tightening(model, plan, retraining.steps, calibration[:2])
+    approximate_(model, tightening.plans[0], example=calibration[:2])
     if retraining.fit == "activations":
         fit_(model, calibration, original)
-    runs["real"] = _train(model, data, retraining.real, original, checkpoints, "real", say, progress)
+    stage = functools.partial(_train, data=data, teacher=original, checkpoints=checkpoints, say=say, progress=progress)
+    runs["real"] = stage(model, retraining.real, name="real", hook=tightening if retraining.steps > 1 else None)
     network = quantised(model, calibration, plan, (data.mean, data.std))
-    runs["quantised"] = _train(network, data, retraining.quantised, original, checkpoints, "quantised", say, progress)
+    runs["quantised"] = stage(network, retraining.quantised, name="quantised")
     return Approximated(model, network, freeze(network), runs)
 
 
 def calibration_images(data: DataSet, count: int = CALIBRATION_IMAGES) -> torch.Tensor:
     """Return the first training images, normalised as for training, float32 ``(count, c, h, w)``."""
     return (torch.from_numpy(np.array(data.train.images[:count])).float() - data.mean) / data.std
+
+
+def relative_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Give every tensor of weights, coefficients, biases and scales a step size in proportion to its own size.
+
+    ``lr`` is then a relative change: what a step of Adam moves, over the tensor's root mean square. Norms' own
+    parameters, near 1 or 0 by design, and logarithms of quantisation steps keep absolute ones.
+    """
+    absolute = {
+        id(p) for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for p in m.parameters()
+    }
+    groups = []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rms = float(parameter.detach().double().square().mean().sqrt())
+        if id(parameter) in absolute:
+            scale = 1.0
+        elif ".log_" in name:
+            scale = LOG_STEP
+        else:
+            scale = max(rms, LEAST_RMS)
+        groups.append({"params": [parameter], "lr": scale, "weight_decay": 0.0})
+    return groups
 
 
 def redrawn(model: nn.Module, seed: int) -> nn.Module:
@@ -149,26 +183,54 @@ def redrawn(model: nn.Module, seed: int) -> nn.Module:
     return model
 
 
+class Tightening:
+    """Gradual tightening, as the trainer's epoch hook: the plan's segments grow to their length in steps.
+
+    Parameters
+    ----------
+    steps
+        Plans gone through, each for as many epochs; 1 is the plan itself from the start.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, steps: int, example: torch.Tensor) -> None:
+        self.plans = plan.tighten(model, steps, feature_maps(model, example))
+        self.example = example
+        self.now = 0
+
+    def __call__(self, model: nn.Module, epoch: int, epochs: int) -> bool:
+        """Refit a model to the plan of an epoch; return whether that is another than before."""
+        wanted = min(epoch * len(self.plans) // epochs, len(self.plans) - 1)
+        if wanted == self.now:
+            return False
+        self.now = wanted
+        fold_(model)
+        approximate_(model, self.plans[wanted], example=self.example.to(device_of(model)))
+        return True
+
+
 def _train(
     model: nn.Module,
-    data: DataSet,
     config: TrainConfig,
+    *,
+    name: str,
+    data: DataSet,
     teacher: nn.Module,
     checkpoints: Path | None,
-    stage: str,
     say: Say,
     progress: bool,
+    hook: Tightening | None = None,
 ) -> TrainResult:
     result = train(
         model,
         data,
         config,
         teacher=teacher if config.distill_weight > 0 else None,
-        checkpoint=checkpoints / f"{stage}.checkpoint" if checkpoints else None,
+        checkpoint=checkpoints / f"{name}.checkpoint" if checkpoints else None,
         progress=progress,
+        parameter_groups=relative_groups,
+        epoch_hook=hook,
     )
     say(
-        f"{stage}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, "
-        f"{result.seconds:.0f} s"
+        f"{name}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, {result.seconds:.0f} s"
     )
     return result
