@@ -63,7 +63,7 @@ def test_every_axis_can_be_drawn(tmp_path, axis):
 def test_curves_pass_through_their_weights(axis):
     weights = axis.matrix @ np.random.default_rng(1).normal(size=axis.coefficients)
     for start, size in axis.pieces:
-        positions, values = pictures._curve(weights, axis, start, size)
+        positions, values = pictures.curve(weights, axis, start, size)
         whole = np.arange(start, start + size)
         assert positions[0] == start
         assert positions[-1] == start + size - 1
@@ -79,7 +79,7 @@ def test_filters_are_drawn_up_to_a_limit(tmp_path, filters, drawn):
         assert image.size == (round(150 * (0.75 * drawn + 0.6)), 300)
 
 
-def test_levels_name_the_curve(tmp_path):
+def test_levels_name_thecurve(tmp_path):
     table = np.array([0.0, -1.0, 0.0, 1.0])
     levels = np.array([[0, 1], [3, 3]])
     path = pictures.levels(levels, table[levels] + 0.1, table, tmp_path / "l.svg", "conv1", zero=True)

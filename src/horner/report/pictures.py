@@ -125,7 +125,7 @@ def polynomials(
         place.axhline(0, color="black", linewidth=0.4)
         place.plot(before[number], "o", color=BEFORE, label=names[0], markersize=3.5)
         for segment, (start, size) in enumerate(axis.pieces if not axis.dense else ()):
-            positions, values = _curve(after[number], axis, start, size)
+            positions, values = curve(after[number], axis, start, size)
             place.plot(positions, values, color=AFTER, linewidth=1.4, label=None if segment else names[1])
             if start:
                 place.axvline(start - 0.5, color="black", linewidth=0.3, linestyle=":")
@@ -238,7 +238,7 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _curve(values: np.ndarray, axis: Axis, start: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def curve(values: np.ndarray, axis: Axis, start: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the polynomial of a segment between its positions: positions and values."""
     positions = np.linspace(start, start + size - 1, 16 * size)
     nodes = np.array(nodes_of(size, axis.nodes), float)
