@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -39,6 +40,25 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> Path:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
     return path
+
+
+def expect_writable(path: str | os.PathLike[str]) -> Path:
+    """Make the folder of a file that will be written after long work, and find out now whether it can be.
+
+    Raises
+    ------
+    FileError
+        When it cannot.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:

@@ -19,6 +19,8 @@ from horner.program.schedule import AXES
 Rules = tuple[tuple[str, LayerPlan], ...]
 Words = dict[str, str]
 """What a rule says: every key with its value as written."""
+Rule = tuple[str, Words, str]
+"""Pattern, what it says, and where it stands."""
 
 PRESETS = {"awf": ("col", None), "afsc": ("out", 4), "afmc": ("in", 4)}
 """Names of the literature: the axis and its default segment, linear."""
@@ -34,16 +36,17 @@ LIKE_TOML = re.compile(r"""["']|^\s*\[[^:;]*\]\s*(#.*)?$|=\s*(true|false|\[)""",
 """What TOML has and the short form has not: quotes, tables, truth values, lists."""
 
 
-def read(text: str | os.PathLike[str]) -> Rules:
-    """Return the rules of a path, of TOML text or of the short form."""
+def read(text: str | os.PathLike[str], bits: int | None = None) -> Rules:
+    """Return the rules of a path, of TOML text or of the short form; `bits` is what they inherit."""
+    base = LayerPlan() if bits is None else LayerPlan(bits=bits)
     if not isinstance(text, str) or re.fullmatch(r"[^=;\n]*\.toml", text.strip()):
         path = Path(text.strip() if isinstance(text, str) else text)
         try:
             content = read_bytes(path, LARGEST_FILE).decode()
         except UnicodeDecodeError as error:
             raise FileError(f"{path} is not UTF-8 text (byte {error.start})") from error
-        return _read_toml(content, f"{path}: ")
-    return _read_toml(text, "") if LIKE_TOML.search(text) else _read_short(text)
+        return _inherit(_read_toml(content, f"{path}: "), base)
+    return _inherit(_read_toml(text, "") if LIKE_TOML.search(text) else _read_short(text), base)
 
 
 def write(rules: Rules) -> str:
@@ -90,8 +93,8 @@ def _words(plan: LayerPlan, inherited: LayerPlan) -> Words:
     return words
 
 
-def _read_short(text: str) -> Rules:
-    rules: list[tuple[str, Words, str]] = []
+def _read_short(text: str) -> list[Rule]:
+    rules: list[Rule] = []
     lines = [line.split("#")[0] for line in text.splitlines()]
     for number, rule in enumerate(filter(str.strip, re.split(r"[;\n]", "\n".join(lines))), 1):
         pattern, colon, body = rule.rpartition(":")
@@ -108,18 +111,18 @@ def _read_short(text: str) -> Rules:
             key, equals, value = word.partition("=")
             _say(words, _key(key, where) if equals else word, value if equals else None, where)
         rules.append((pattern or EVERYTHING, words, where))
-    return _inherit(rules)
+    return rules
 
 
-def _read_toml(text: str, source: str) -> Rules:
+def _read_toml(text: str, source: str) -> list[Rule]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{source}not a plan in TOML: {error}") from error
-    return _inherit(list(_tables(document, "", source)))
+    return list(_tables(document, "", source))
 
 
-def _tables(table: Mapping[str, Any], pattern: str, source: str) -> Iterator[tuple[str, Words, str]]:
+def _tables(table: Mapping[str, Any], pattern: str, source: str) -> Iterator[Rule]:
     """Every table that is a rule; [features.0] means the layer features.0 as ["features.0"] does."""
     children = {key: value for key, value in table.items() if isinstance(value, dict)}
     where = f"{source}table [{json.dumps(pattern)}]" if pattern else f"{source}before the first table"
@@ -195,15 +198,16 @@ def _preset(word: str, where: str) -> tuple[str, str]:
     return axis, degree + segment + nodes
 
 
-def _inherit(rules: list[tuple[str, Words, str]]) -> Rules:
-    """Give every rule the settings of the rule without a pattern."""
-    inherited = LayerPlan()
+def _inherit(rules: list[Rule], base: LayerPlan) -> Rules:
+    """Give every rule the settings of the rule without a pattern, and that one those of `base`."""
+    if base != LayerPlan() and all(pattern != EVERYTHING for pattern, _, _ in rules):
+        rules = [(EVERYTHING, {}, "default"), *rules]  # layers that no rule matches have settings too
+    inherited = base
     for pattern, words, where in rules:
         if pattern == EVERYTHING:
             inherited = _layer(words, inherited, where)
     return tuple(
-        (pattern, _layer(words, LayerPlan() if pattern == EVERYTHING else inherited, where))
-        for pattern, words, where in rules
+        (pattern, _layer(words, base if pattern == EVERYTHING else inherited, where)) for pattern, words, where in rules
     )
 
 

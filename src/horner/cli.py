@@ -1,66 +1,85 @@
-"""The command line: one verb for each step from images to C."""
+"""The command line: one verb for each step from images to C.
+
+Numbers go to standard output, everything else to standard error. Exit codes: 0; 1 for what the user can put right,
+said in one line; 2 for a command that makes no sense; 3 for a budget missed; 130 when interrupted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from horner import __version__
-from horner.errors import HornerError
+from horner.errors import DataError, HornerError, InterruptedTrainingError
 
 app = typer.Typer(
     name="horner",
     help="Replace a classifier's weights by short polynomials, store the coefficients, reuse their sums.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 stderr = Console(stderr=True, highlight=False)
-BUDGET_MISSED = 3
+WIDTH = 120  # of tables in files and pipes
+FAILED, USAGE, BUDGET_MISSED, INTERRUPTED = 1, 2, 3, 130
 
-Data = Annotated[
-    str, typer.Option("--data", metavar="D", help="mnist, fashion-mnist, cifar-10, cifar-100 or folder:PATH")
-]
+DATA = "mnist, fashion-mnist, cifar-10, cifar-100, or folder:PATH with your own images"
+Data = Annotated[str, typer.Option("--data", metavar="D", help=DATA)]
 DataDir = Annotated[
-    Path | None, typer.Option(help="folder that holds the sets in their official forms (or HORNER_DATA)")
+    Path | None,
+    typer.Option(metavar="DIR", help="folder that holds the sets in their official forms (or HORNER_DATA)"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of a table")]
+Size = Annotated[
+    str | None, typer.Option(metavar="HxW", help="resample the images of folder:PATH; default: as the first is")
+]
+Channels = Annotated[
+    int | None, typer.Option(metavar="N", help="of the images of folder:PATH, 1 (grey) or 3; default: as the first has")
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="a built-in network, or package.module:function")]
-File = Annotated[Path, typer.Argument(metavar="FILE.horner")]
-Out = Annotated[Path, typer.Option("-o", "--output")]
+File = Annotated[Path, typer.Argument(metavar="FILE.horner", help="a program, of `horner approximate`")]
 BatchNorm = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="default: as the original has it")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="default: what suits the data")]
-Seed = Annotated[int, typer.Option(help="of everything random")]
+Seed = Annotated[int, typer.Option(metavar="N", help="of everything random")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"], typer.Option(help="of training; auto: bfloat16 on a GPU that has it")
+]
 
 
 @app.command()
 def train(
     model: Model,
     data: Data,
-    output: Out,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="safetensors file to write")],
     data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
     batch_norm: BatchNorm = None,
-    epochs: Epochs = None,
-    lr: Annotated[float | None, typer.Option(help="highest step size")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="default: what suits the data")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="highest step size; default: what suits")] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train a dense network; interrupted, the same command goes on where it stopped."""
+    """Train a dense network.
+
+    When interrupted, the same command goes on where it stopped.
+    """
     from horner import workflow
 
-    images = _load(data, data_dir)
+    _expect_writable(output)
     report = workflow.train_dense(
         model,
-        images,
+        _load(data, data_dir, size, channels),
         output,
         batch_norm=batch_norm,
         changes=_given(epochs=epochs, lr=lr, seed=seed, device=device, precision=precision),
@@ -73,33 +92,51 @@ def train(
 def approximate(
     model: Model,
     data: Data,
-    plan: Annotated[str, typer.Option(metavar="P", help="a TOML file, or text as 'out=linear/4 in=linear/4'")],
-    output: Out,
-    source: Annotated[Path | None, typer.Option("--from", help="trained dense network, of `horner train`")] = None,
-    bits: Annotated[int | None, typer.Option(min=2, max=16, help="per coefficient, where the plan names none")] = None,
-    max_drop: Annotated[float | None, typer.Option(help="points of accuracy that may be lost, else exit 3")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="bytes the file may have, else exit 3")] = None,
+    plan: Annotated[str, typer.Option(metavar="P", help="a .toml file, or text as 'out=linear/4 in=linear/4'")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".horner file to write")],
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(min=2, max=16, metavar="N", help="per coefficient, where the plan names none [8]")
+    ] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(metavar="X", help="points of accuracy that may be lost, else exit 3")
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(metavar="N", help="bytes the file may have, else exit 3")] = None,
     data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
     batch_norm: BatchNorm = None,
-    epochs: Annotated[int | None, typer.Option(min=0, help="of retraining; 0: the activation-aware fit alone")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="of retraining; default: as dense; 0: the activation-aware fit alone"),
+    ] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
-    """Approximate a network, train it on, and write a .horner file."""
-    from horner import workflow
+    """Approximate a network, train it on, and write a .horner file.
 
-    images = _load(data, data_dir)
+    When interrupted, the same command goes on where it stopped.
+    """
+    from horner.plan import Plan
+
+    parsed = Plan.parse(plan, bits)
+    _expect_writable(output)
+    from horner import models, workflow
+
     report = workflow.approximate_to_file(
         model,
-        images,
-        plan,
-        output,
-        source=source,
-        bits=bits,
+        trained=models.load(source, spec=model) if source else None,
+        data=_load(data, data_dir, size, channels),
+        plan=parsed,
+        output=output,
         batch_norm=batch_norm,
         epochs=epochs,
-        changes=_given(seed=seed, device=device),
+        changes=_given(seed=seed, device=device, precision=precision),
+        show=(lambda table: None) if as_json else _show,
         say=_say,
     )
     _report(report, as_json)
@@ -109,122 +146,179 @@ def approximate(
     if max_bytes is not None and report["file_bytes"] > max_bytes:
         missed.append(f"the file has {report['file_bytes']} bytes, more than {max_bytes}")
     if missed:
-        _say(f"{output} was written, but {' and '.join(missed)}")
-        raise typer.Exit(BUDGET_MISSED)
+        raise typer.Exit(_fail(f"{output} was written, but {' and '.join(missed)}", BUDGET_MISSED))
 
 
 @app.command("eval")
 def evaluate(
     file: File,
     data: Data,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
     backend: Annotated[
-        Literal["reference", "dense", "c"], typer.Option(help="dense: the reference on expanded weights")
+        Literal["reference", "dense", "c"],
+        typer.Option(help="reference: NumPy; dense: the same on expanded weights; c: compiled here"),
     ] = "reference",
     data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a file's accuracy with a backend."""
-    import horner
-    from horner.evaluation import accuracy, runner
+    """Measure a file's accuracy."""
+    from horner.evaluation import accuracy, expect_fit, runner
+    from horner.program.file import load
 
-    program = horner.load(file)
-    images = getattr(_load(data, data_dir), split)
-    result = accuracy(runner(program, backend)(images.images), images.labels)
-    _report({"accuracy": result, "n": len(images.labels), "backend": backend}, as_json)
+    program = load(file)
+    run = runner(program, backend)
+    images = _load(data, data_dir, size, channels)
+    expect_fit(str(file), program.input.shape, program.output.size, images)
+    part = getattr(images, split)
+    result = accuracy(run(part.images), part.labels)
+    _report({"accuracy": result, "n": len(part), "backend": backend}, as_json)
 
 
 @app.command()
 def account(file: File, as_json: Json = False) -> None:
-    """Print what a file costs: bytes, ratios, operations, layer by layer."""
-    import horner
+    """Say what a file costs: bytes, ratios and operations, layer by layer."""
+    from horner.program.account import account
+    from horner.program.file import load
 
-    numbers = horner.account(horner.load(file), file)
+    numbers = account(load(file), file)
     if as_json:
         print(json.dumps(numbers.to_dict()))
     else:
-        Console().print(numbers.table())
+        _print(numbers.table())
 
 
 @app.command()
 def export(
     file: File,
-    to: Annotated[Literal["c", "safetensors"], typer.Option(help="C99 source, or tensors for PyTorch")],
-    output: Out,
-    name: Annotated[str | None, typer.Option(help="of the C functions; default: the file's")] = None,
+    to: Annotated[Literal["c", "safetensors"], typer.Option(help="C99 source, or expanded tensors for other tools")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder to write to")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="of what is written; default: the file's")] = None,
     as_json: Json = False,
 ) -> None:
-    """Generate C, or write the tensors, of a file."""
-    import horner
-    from horner.backends import c
-    from horner.program.tensors import save_safetensors
+    """Write a file in another form: C source, or tensors."""
+    from horner.program.file import load
 
-    program = horner.load(file)
+    program = load(file)
     if to == "c":
-        written = c.write(program, output, name or c.identifier(file.stem))
+        from horner.backends import c
+
+        written = c.write(program, output, name or _identifier(file.stem))
     else:
-        target = output / f"{file.stem}.safetensors"
-        save_safetensors(program, target)
-        written = [target]
-    _report({"files": {str(path): path.stat().st_size for path in written}}, as_json)
+        from horner.program.exchange import save_safetensors
+
+        written = [output / f"{name or file.stem}.safetensors"]
+        save_safetensors(program, written[0])
+    sizes = {str(path): path.stat().st_size for path in written}
+    if as_json:
+        print(json.dumps({"files": sizes}))
+    else:
+        print("\n".join(f"{path}: {size:,} bytes" for path, size in sizes.items()))
 
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("demo"),
-    data: Annotated[str, typer.Option("--data", metavar="D", help="mnist, or fashion-mnist")] = "mnist",
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder to write to")] = Path("demo"),
+    data: Annotated[Literal["mnist", "fashion-mnist"], typer.Option("--data")] = "mnist",
     data_dir: DataDir = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run the main job: train LeNet-5, approximate it, write the file, generate C, and compare all of them."""
+    """Do all of it once: train LeNet-5, approximate it, write the file, generate C, and compare them."""
     from horner import demonstration
 
     report = demonstration.run(_load(data, data_dir), output, seed=seed, say=_say)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
-        Console().print(report.table())
+        _print(report.table())
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
+) -> None:
     if version:
         print(f"horner {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
         raise typer.Exit
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error and a non-zero exit."""
+    # threads that wait spin otherwise, and with another busy process beside them they wait for most of the time
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except InterruptedTrainingError as error:
+        code = _fail(str(error), INTERRUPTED)
+    except DataError as error:
+        code = _fail(str(error), lines=True)  # it may list all that was tried
     except HornerError as error:
         code = _fail(str(error))
-    except typer.Exit as error:
-        code = error.exit_code
     except typer.TyperException as error:
-        code = _fail(error.format_message() + " (horner --help says what there is)", 2)
+        context = getattr(error, "ctx", None)
+        code = _fail(f"{error.format_message()} ({context.command_path if context else 'horner'} --help)", USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted", 130)
+        code = _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        _discard_output()
+        code = FAILED
+    except OSError as error:
+        _discard_output()
+        code = _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int = 1) -> int:
-    print("horner: " + " ".join(message.split()), file=sys.stderr)
+def _fail(message: str, code: int = FAILED, lines: bool = False) -> int:
+    print("horner: " + (message if lines else " ".join(message.split())), file=sys.stderr)
     return code
 
 
-def _say(line: str) -> None:
-    stderr.print(line, markup=False)
+def _discard_output() -> None:
+    """Let the interpreter's last flush of standard output, which cannot be written, fail no more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _load(name: str, data_dir: Path | None) -> Any:
+def _say(line: RenderableType) -> None:
+    stderr.print(line, markup=False, soft_wrap=True)
+
+
+def _show(table: RenderableType) -> None:
+    stderr.print(table, width=None if stderr.is_terminal else WIDTH)
+
+
+def _print(table: RenderableType) -> None:
+    console = Console()
+    console.print(table, width=None if console.is_terminal else WIDTH)
+
+
+def _expect_writable(output: Path) -> None:
+    from horner._files import expect_writable
+
+    expect_writable(output)
+
+
+def _load(name: str, data_dir: Path | None, size: str | None = None, channels: int | None = None) -> Any:
     from horner.data import load
 
-    return load(name, data_dir, announce=_say)
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or "1x1")
+    if not found:
+        raise typer.BadParameter(f"{size} is not HxW, for example 32x32", param_hint="--size")
+    wanted = (int(found[1]), int(found[2])) if size else None
+    return load(name, data_dir, size=wanted, channels=channels, announce=_say)
+
+
+def _identifier(stem: str) -> str:
+    """Return the C identifier nearest to a file's name (example.c is another file's)."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
+    return f"network_{name}" if name == "example" or not re.match("[A-Za-z_]", name) else name
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -235,11 +329,11 @@ def _given(**options: Any) -> dict[str, Any]:
 def _report(numbers: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(numbers))
-        return
-    for name, value in numbers.items():
-        for line in [f"{k}: {v} bytes" for k, v in value.items()] if isinstance(value, dict) else [_line(name, value)]:
-            print(line)
+    else:
+        print("\n".join(f"{name.replace('_', ' ')}: {_text(value)}" for name, value in numbers.items()))
 
 
-def _line(name: str, value: Any) -> str:
-    return f"{name.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}"
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -31,3 +31,7 @@ class CompileError(HornerError):
 
 class TrainingError(HornerError):
     """A training run cannot start, go on or resume as asked."""
+
+
+class InterruptedTrainingError(TrainingError):
+    """The user stopped a run; the message says how to go on."""

@@ -284,8 +284,15 @@ class Plan:
         object.__setattr__(self, "rules", tuple(first))
 
     @classmethod
-    def parse(cls, text: str | os.PathLike[str] | Plan) -> Plan:
+    def parse(cls, text: str | os.PathLike[str] | Plan, bits: int | None = None) -> Plan:
         r"""Read a plan from its short text, from TOML text, or from a TOML file (a path, or text that ends in .toml).
+
+        Parameters
+        ----------
+        text
+            A `Plan` is returned as it is.
+        bits
+            Per stored coefficient of layers for which the text names no other, in place of 8.
 
         Raises
         ------
@@ -294,12 +301,12 @@ class Plan:
         FileError
             When the file cannot be read.
 
-        >>> Plan.parse('bits = 6\n["fc*"]\nranked = "linear/4bit"') == Plan.parse("bits=6; fc*: ranked=linear/4bit")
+        >>> Plan.parse('bits = 6\n["fc*"]\nranked = "linear/4bit"') == Plan.parse("fc*: ranked=linear/4bit", bits=6)
         True
         """
         from horner import _plan_text
 
-        return text if isinstance(text, Plan) else cls(_plan_text.read(text))
+        return text if isinstance(text, Plan) else cls(_plan_text.read(text, bits))
 
     def to_toml(self) -> str:
         """Return the plan as TOML."""
@@ -356,18 +363,25 @@ class Plan:
 
     def table(self, model: nn.Module, maps: Mapping[str, tuple[int, int]] | None = None) -> Table:
         """Return `rows` and their totals as a table for the terminal."""
+        from rich import box
         from rich.table import Table
 
         rows = self.rows(model, maps)
-        table = Table(title="Weights (without biases and scales)")
-        table.add_column("layer")
-        table.add_column("out x in x row x col", justify="right")
-        table.add_column("plan")
-        for heading in ("weights", "coefficients", "weights / coefficients", "bytes", "float32 bytes / bytes"):
-            table.add_column(heading, justify="right")
+        table = Table(
+            title="Weights, without biases and scales",
+            caption="first ratio: weights / coefficients; second: bytes of the weights as float32 / bytes",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("layer", no_wrap=True)
+        for heading in ("out x in x row x col", "plan"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("weights", "coeff.", "ratio", "bytes", "ratio"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for row in rows:
             cells = _cells(row.weights, row.coefficients, row.bytes)
-            table.add_row(row.name, " x ".join(map(str, row.shape)), str(row.plan), *cells)
+            table.add_row(row.name, "x".join(map(str, row.shape)), str(row.plan), *cells)
         if rows:
             sums = [sum(getattr(row, key) for row in rows) for key in ("weights", "coefficients", "bytes")]
             table.add_section()

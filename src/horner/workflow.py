@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import msgspec
+from rich.table import Table
 from torch import nn
 
 from horner import models
+from horner.approximation.maps import feature_maps
 from horner.data import DataSet
 from horner.errors import ModelError
-from horner.evaluation import accuracy, runner
-from horner.pipeline import Approximated, Retraining, Say, approximate
+from horner.evaluation import accuracy, expect_fit, runner
+from horner.pipeline import Approximated, Retraining, Say, approximate, calibration_images
 from horner.plan import Plan
 from horner.program.account import account
-from horner.program.file import save
-from horner.training import TrainConfig, evaluate, recipe, train
+from horner.program.file import load, save
+from horner.training import TrainConfig, TrainResult, evaluate, recipe, train
+
+Trained = tuple[nn.Module, models.ModelInfo]
+"""A dense network and what it was trained on, as `horner.models.load` returns them."""
 
 
 def train_dense(
@@ -41,15 +47,14 @@ def train_dense(
     changes
         Settings of `TrainConfig` that differ from the recipe for such images.
     """
-    config = dataclasses.replace(recipe(data.shape, batch_norm=bool(batch_norm)), **(changes or {}))
-    model = build(spec, data, batch_norm, config.seed)
+    changes = changes or {}
     checkpoint = output.with_name(output.name + ".checkpoint")
-    result = train(model, data, config, checkpoint=checkpoint)
-    models.save(output, model, dense_info(spec, data, batch_norm, result.accuracy))
-    checkpoint.unlink(missing_ok=True)
+    model = build(spec, data, batch_norm, changes.get("seed", 0))
+    result = _train(model, dense_info(spec, data, batch_norm), data, output, checkpoint, changes, say)
     tested = evaluate(model, data.test, data.mean, data.std)
-    say(f"dense: {tested:.2f} % of {len(data.test)} test images after {result.epochs} epochs, {result.seconds:.0f} s")
+    checkpoint.unlink(missing_ok=True)
     return {
+        "file": str(output),
         "model": spec,
         "data": data.name,
         "source": data.source,
@@ -59,92 +64,106 @@ def train_dense(
         "seconds": round(result.seconds, 1),
         "validation_accuracy": result.accuracy,
         "accuracy": tested,
-        "file": str(output),
+        "n": len(data.test),
     }
 
 
 def approximate_to_file(
     spec: str,
     data: DataSet,
-    plan: str | Plan,
+    plan: Plan,
     output: Path,
     *,
-    source: Path | None = None,
-    bits: int | None = None,
+    trained: Trained | None = None,
     batch_norm: bool | None = None,
     epochs: int | None = None,
     changes: Mapping[str, Any] | None = None,
+    show: Callable[[Table], None] = lambda table: None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """Approximate a network, write the `.horner` file, and return its numbers beside the dense network's.
 
     Parameters
     ----------
-    source
-        The trained dense network; without it one is trained first and kept beside the output.
-    bits
-        Per coefficient, for layers whose plan names none.
+    output
+        The file; the folder ``OUTPUT.checkpoints`` beside it keeps an interrupted run.
+    trained
+        The dense network. Without it one is trained first, and kept beside the output.
     epochs
         Of retraining, all stages together; 0 for the activation-aware fit alone.
+    changes
+        Settings of `TrainConfig` that differ from the recipe for such images.
+    show
+        Given, before the work, the table of what the plan makes of each layer.
     """
-    parsed = Plan.parse(plan) if bits is None else Plan.parse(plan).with_bits(bits)
-    if source is None:
-        source = output.with_suffix(".dense.safetensors")
-        train_dense(spec, data, source, batch_norm=batch_norm, changes=changes, say=say)
-    dense, info = models.load(source, spec=spec)
-    if info.shape != data.shape:
-        raise ModelError(f"{source} reads images of shape {info.shape}, {data.name} has {data.shape}")
-    parsed.match(dense)
-    made = approximate(
-        dense,
-        data,
-        parsed,
-        retraining(recipe(data.shape, batch_norm=bool(info.batch_norm)), epochs, changes or {}),
-        checkpoints=output.with_suffix(".checkpoints"),
-        say=say,
-    )
-    return finish(dense, made, data, output)
+    changes = changes or {}
+    checkpoints = output.with_name(output.name + ".checkpoints")
+    if trained is None:
+        dense = build(spec, data, batch_norm, changes.get("seed", 0))
+    else:
+        dense, info = trained
+        if batch_norm not in (None, normalised(dense)):
+            raise ModelError(f"the trained {spec} has {'no' if batch_norm else 'a'} batch normalisation")
+        expect_fit(f"the trained {spec}", info.shape, info.classes, data)
+        data = dataclasses.replace(data, mean=round(info.mean), std=info.std)  # pixels as it was trained to read them
+    show(plan.table(dense, feature_maps(dense, calibration_images(data, 2))))
+    if trained is None:
+        file = output.with_suffix(".dense.safetensors")
+        _train(dense, dense_info(spec, data, batch_norm), data, file, checkpoints / "dense.checkpoint", changes, say)
+    settings = retraining(dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes), epochs)
+    made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
+    report = finish(dense, made, data, output)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return report
 
 
 def finish(dense: nn.Module, made: Approximated, data: DataSet, output: Path) -> dict[str, Any]:
-    """Write the program and measure it: the only place where the test split is read."""
+    """Write the program and measure what the file holds: the only place where the test split is read."""
     save(made.program, output)
-    numbers = account(made.program, output).to_dict()
+    program = load(output)
+    numbers = account(program, output).to_dict()
     dense_accuracy = evaluate(dense, data.test, data.mean, data.std)
-    integer = accuracy(runner(made.program, "reference")(data.test.images), data.test.labels)
+    integer = accuracy(runner(program, "reference")(data.test.images), data.test.labels)
     return {
         "file": str(output),
         "data": data.name,
         "source": data.source,
+        "n": len(data.test),
         "dense_accuracy": dense_accuracy,
         "accuracy": integer,
         "drop": dense_accuracy - integer,
         "epochs": made.epochs,
-        **{name: value for name, value in numbers.items() if name != "layers"},
+        **{name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")},
     }
 
 
-def retraining(dense: TrainConfig, epochs: int | None, changes: Mapping[str, Any]) -> Retraining | None:
+def retraining(dense: TrainConfig, epochs: int | None) -> Retraining | None:
     """Divide the epochs of retraining, by default as many as the dense network's, into their stages."""
     total = dense.epochs if epochs is None else epochs
     if total == 0:
         return None
     quantised = max(1, round(total * 0.3))
-    base = dataclasses.replace(dense, **changes)
     return Retraining(
-        real=dataclasses.replace(base, epochs=max(1, total - quantised)),
-        quantised=dataclasses.replace(base, epochs=quantised, lr=base.lr / 4, warmup=0.0),
+        real=dataclasses.replace(dense, epochs=max(1, total - quantised)),
+        quantised=dataclasses.replace(dense, epochs=quantised, lr=dense.lr / 4, warmup=0.0),
     )
 
 
 def build(spec: str, data: DataSet, batch_norm: bool | None, seed: int) -> nn.Module:
     """Build a network for a data set's images and classes, its weights drawn from a seed."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return models.build(spec, batch_norm=batch_norm, shape=data.shape, classes=len(data.classes))
+    return models.build(spec, batch_norm=batch_norm, shape=data.shape, classes=len(data.classes), seed=seed)
 
 
-def dense_info(spec: str, data: DataSet, batch_norm: bool | None, validation: float) -> models.ModelInfo:
+def normalised(model: nn.Module) -> bool:
+    """Return whether a network has batch normalisation, chosen or by its nature.
+
+    >>> normalised(models.build("lenet5")), normalised(models.build("resnet20", shape=(3, 32, 32)))
+    (False, True)
+    """
+    return any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) for module in model.modules())
+
+
+def dense_info(spec: str, data: DataSet, batch_norm: bool | None, validation: float | None = None) -> models.ModelInfo:
     """Describe a trained network, for its file."""
     return models.ModelInfo(
         spec=spec,
@@ -156,3 +175,24 @@ def dense_info(spec: str, data: DataSet, batch_norm: bool | None, validation: fl
         std=float(data.std),
         accuracy=validation,
     )
+
+
+def _train(
+    model: nn.Module,
+    info: models.ModelInfo,
+    data: DataSet,
+    output: Path,
+    checkpoint: Path,
+    changes: Mapping[str, Any],
+    say: Say,
+) -> TrainResult:
+    """Train a network by the recipe for such images, write it, and say how it went."""
+    config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(model)), **changes)
+    result = train(model, data, config, checkpoint=checkpoint)
+    model.cpu()  # what comes next looks at it beside images that are there
+    models.save(output, model, msgspec.structs.replace(info, accuracy=result.accuracy))
+    say(
+        f"dense: {result.accuracy:.2f} % of {len(data.validation)} validation images after {result.epochs} epochs, "
+        f"{result.seconds:.0f} s; kept in {output}"
+    )
+    return result

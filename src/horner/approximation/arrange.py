@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from horner.approximation.maps import feature_maps
 from horner.basis import Axis
 from horner.errors import ModelError
 from horner.frontend.capture import capture
@@ -79,7 +80,7 @@ def arrange_(model: nn.Module, images: torch.Tensor, plan: Plan | str | None = N
     for name, module in model.named_modules():
         if parametrize.is_parametrized(module):
             raise ModelError(f"{name or 'the model'}: already approximated; arrange the filters before approximate_")
-    matched = Plan.parse(plan).match(model) if isinstance(plan, str) else plan.match(model) if plan else {}
+    matched = {} if plan is None else Plan.parse(plan).match(model, maps=feature_maps(model, images))
     moved: dict[str, np.ndarray] = {}
     for space in spaces(model, capture(model, images)):
         if space.pinned or space.size < 3 or not space.outs:

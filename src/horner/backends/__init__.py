@@ -1,0 +1,15 @@
+"""What runs a program, or writes it in another language: NumPy (the golden reference) and C99."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from horner.backends import c, reference
+
+__all__ = ["c", "reference"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # a backend is imported when it is first asked for
+        return import_module(f"horner.backends.{name}")
+    raise AttributeError(f"module 'horner.backends' has no attribute {name!r}")

@@ -1,9 +1,9 @@
 """One trainer for dense, approximated and quantisation-aware models, and what measures them."""
 
+from horner.errors import InterruptedTrainingError
 from horner.training.config import TrainConfig
 from horner.training.distillation import distillation_loss
 from horner.training.evaluate import evaluate, predict
-from horner.training.interrupt import InterruptedTrainingError
 from horner.training.loop import train
 from horner.training.optimizer import parameter_groups
 from horner.training.recipes import recipe

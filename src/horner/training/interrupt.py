@@ -8,12 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from horner.errors import TrainingError
-
-
-class InterruptedTrainingError(TrainingError):
-    """The user stopped a run; the message says how to go on."""
-
 
 class Request:
     """Whether a stop was asked for."""

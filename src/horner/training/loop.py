@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from horner.errors import TrainingError
+from horner.errors import InterruptedTrainingError, TrainingError
 from horner.training.augment import augment
 from horner.training.batches import (
     as_tensor,
@@ -31,7 +31,7 @@ from horner.training.distillation import distillation_loss
 from horner.training.distributed import Group, joined, local_device
 from horner.training.evaluate import all_logits, count_correct
 from horner.training.fingerprint import Data, fingerprint, require_same
-from horner.training.interrupt import InterruptedTrainingError, stop_requests
+from horner.training.interrupt import stop_requests
 from horner.training.optimizer import ParameterGroups, make_optimizer, set_lr
 from horner.training.progress import shown
 from horner.training.result import Epoch, TrainResult
