@@ -25,10 +25,12 @@ from horner.backends import c, reference
 from horner.data import DataSet
 from horner.errors import HornerError
 from horner.evaluation import accuracy
-from horner.pipeline import Retraining, Say, approximate
+from horner.pipeline import Approximated, Retraining, Say, approximate
 from horner.plan import Plan
 from horner.program import file
 from horner.program.account import Account, account
+from horner.program.program import Program
+from horner.report.comparison import draw
 from horner.training import TrainConfig, predict, train
 from horner.workflow import build, dense_info
 
@@ -164,9 +166,8 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     began = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
     checkpoints = output / "checkpoints"
-    say(
-        f"{data.name}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test images from {data.source}"
-    )
+    sizes = f"{len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test images"
+    say(f"{data.name}: {sizes} from {data.source}")
     paths = {
         "dense network": output / "dense.safetensors",
         "program": output / f"{MODEL}.horner",
@@ -203,12 +204,11 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     first_outputs = integer["reference"]
     identical = all(np.array_equal(first_outputs, outputs) for outputs in integer.values())
     if not identical:
-        raise HornerError(
-            "the integer outputs of reference, expanded weights, loaded file and C differ; please report this"
-        )
+        raise HornerError("the outputs of reference, expanded weights, loaded file and C differ; please report this")
 
     numbers = account(loaded, paths["program"])
     rows = _rows(dense, made.model, loaded, compiled, data, integer, numbers)
+    pictures = _draw(made, loaded, output / "pictures", say)
     report = Report(
         data.name,
         data.source,
@@ -219,17 +219,26 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
         rows,
         identical,
         numbers,
-        {name: str(path) for name, path in {**paths, **{path.name: path for path in sources}}.items()},
+        {name: str(path) for name, path in {**paths, **{path.name: path for path in sources}, **pictures}.items()},
     )
     shutil.rmtree(checkpoints, ignore_errors=True)
     write_atomic(paths["numbers"], json.dumps(report.to_dict(), indent=1) + "\n")
     return report
 
 
+def _draw(made: Approximated, program: Program, folder: Path, say: Say) -> dict[str, Path]:
+    """Draw the pictures, or say what is missing for it: they are not worth failing for."""
+    try:
+        return draw(made.arranged, made.model, program, folder)
+    except HornerError as error:
+        say(f"no pictures: {error}")
+        return {}
+
+
 def _rows(
     dense: nn.Module,
     approximated: nn.Module,
-    program: Any,
+    program: Program,
     compiled: Callable[[np.ndarray], np.ndarray],
     data: DataSet,
     integer: dict[str, np.ndarray],

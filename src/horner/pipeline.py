@@ -67,6 +67,8 @@ class Approximated:
 
     Parameters
     ----------
+    arranged
+        The dense network, its filters in the order in which they were approximated.
     model
         The approximated network, real coefficients, parametrizations in place.
     network
@@ -77,6 +79,7 @@ class Approximated:
         What the trainer reported, stage by stage.
     """
 
+    arranged: nn.Module
     model: nn.Module
     network: QuantisedNetwork
     program: Program
@@ -126,7 +129,7 @@ def approximate(
         approximate_(model, plan, example=calibration[:2])
         fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
-        return Approximated(model, network, freeze(network), runs)
+        return Approximated(original, model, network, freeze(network), runs)
 
     original = copy.deepcopy(model)
     if retraining.fit == "random":
@@ -139,7 +142,7 @@ def approximate(
     runs["real"] = stage(model, retraining.real, name="real", hook=tightening if retraining.steps > 1 else None)
     network = quantised(model, calibration, plan, (data.mean, data.std))
     runs["quantised"] = stage(network, retraining.quantised, name="quantised")
-    return Approximated(model, network, freeze(network), runs)
+    return Approximated(original, model, network, freeze(network), runs)
 
 
 def calibration_images(data: DataSet, count: int = CALIBRATION_IMAGES) -> torch.Tensor:
