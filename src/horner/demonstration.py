@@ -44,10 +44,7 @@ fc2: out=linear/21 in=linear/30
 fc3: in=linear/21
 """
 DENSE = TrainConfig(epochs=10, lr=3e-3, weight_decay=0.0, schedule="cosine", warmup=0.1, channels_last=False)
-RETRAINING = Retraining(
-    real=dataclasses.replace(DENSE, epochs=7, lr=0.1, distill_weight=0.5),
-    quantised=dataclasses.replace(DENSE, epochs=3, lr=0.03, distill_weight=0.5),
-)
+RETRAINING = Retraining.like(DENSE, DENSE.epochs)
 """No more epochs than the dense network had."""
 
 TIMED_IMAGES = 200

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from horner.approximation.arrange import arrange_
 from horner.approximation.fit import fit_
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
+from horner.errors import TrainingError
 from horner.frontend.convert import quantised
 from horner.frontend.freeze import freeze
 from horner.frontend.network import QuantisedNetwork
@@ -27,11 +29,15 @@ from horner.training import TrainConfig, TrainResult, train
 from horner.training.evaluate import device_of
 
 CALIBRATION_IMAGES = 1000
+REAL_LR, QUANTISED_LR = 0.1, 0.03
+"""Largest relative change of a tensor in one step, before and while it is quantised."""
+DISTILL_WEIGHT = 0.5
 LEAST_RMS = 1e-3
 """A tensor of zeros still moves."""
 LOG_STEP = 0.03
 """Step size of the logarithm of a quantisation step, as a multiple of the run's."""
 
+Fit = Literal["weights", "activations", "random"]
 Say = Callable[[str], None]
 
 
@@ -57,8 +63,34 @@ class Retraining:
     real: TrainConfig
     quantised: TrainConfig
     arrange: bool = True
-    fit: str = "weights"
+    fit: Fit = "weights"
     steps: int = 1
+
+    @classmethod
+    def like(cls, dense: TrainConfig, epochs: int, **changes: Any) -> Retraining:
+        """Return settings that go with those of the dense network: its batches, images, seed and device.
+
+        Parameters
+        ----------
+        epochs
+            All stages together; three in ten are quantised.
+        changes
+            Of the other fields.
+        """
+        if epochs < 2:
+            raise TrainingError(f"retraining takes at least 2 epochs, one of each stage, not {epochs}")
+        quantised = max(1, round(epochs * 0.3))
+        base = dataclasses.replace(
+            dense,
+            optimizer="adamw",
+            schedule="cosine",
+            warmup=0.1,
+            weight_decay=0.0,
+            clip_norm=None,
+            distill_weight=DISTILL_WEIGHT,
+        )
+        real = dataclasses.replace(base, epochs=epochs - quantised, lr=REAL_LR)
+        return cls(real, dataclasses.replace(base, epochs=quantised, lr=QUANTISED_LR), **changes)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from horner.pipeline import Approximated, Retraining, Say, approximate, calibrat
 from horner.plan import Plan
 from horner.program.account import account
 from horner.program.file import load, save
-from horner.training import TrainConfig, TrainResult, evaluate, recipe, train
+from horner.training import TrainResult, evaluate, recipe, train
 
 Trained = tuple[nn.Module, models.ModelInfo]
 """A dense network and what it was trained on, as `horner.models.load` returns them."""
@@ -110,7 +110,9 @@ def approximate_to_file(
     if trained is None:
         file = output.with_suffix(".dense.safetensors")
         _train(dense, dense_info(spec, data, batch_norm), data, file, checkpoints / "dense.checkpoint", changes, say)
-    settings = retraining(dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes), epochs)
+    config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes)
+    epochs = config.epochs if epochs is None else epochs
+    settings = Retraining.like(config, epochs) if epochs else None
     made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
     report = finish(dense, made, data, output)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -135,18 +137,6 @@ def finish(dense: nn.Module, made: Approximated, data: DataSet, output: Path) ->
         "epochs": made.epochs,
         **{name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")},
     }
-
-
-def retraining(dense: TrainConfig, epochs: int | None) -> Retraining | None:
-    """Divide the epochs of retraining, by default as many as the dense network's, into their stages."""
-    total = dense.epochs if epochs is None else epochs
-    if total == 0:
-        return None
-    quantised = max(1, round(total * 0.3))
-    return Retraining(
-        real=dataclasses.replace(dense, epochs=max(1, total - quantised)),
-        quantised=dataclasses.replace(dense, epochs=quantised, lr=dense.lr / 4, warmup=0.0),
-    )
 
 
 def build(spec: str, data: DataSet, batch_norm: bool | None, seed: int) -> nn.Module:
