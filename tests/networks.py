@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -171,3 +172,104 @@ def images(number: int = 16, shape: tuple[int, int, int] = (3, 16, 16), seed: in
     coarse = torch.randn(number, channels, -(-rows // 4), -(-columns // 4), generator=generator)
     smooth = F.interpolate(coarse, (rows, columns), mode="bilinear", align_corners=False)
     return smooth + 0.3 * torch.randn(number, *shape, generator=generator)
+
+
+def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Every parameter and buffer of a model, saved in its state or not."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
+class Sum(nn.Module):
+    """The sum of what several modules make of the same input; none is the input itself."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum((part(x) for part in self.parts[1:]), self.parts[0](x))
+
+
+class Beside(nn.Module):
+    """The channels of what several modules make of the same input."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([part(x) for part in self.parts], 1)
+
+
+@st.composite
+def random_networks(draw: st.DrawFn, blocks: int = 4) -> nn.Module:
+    """A small network of everything that Horner knows, for 2x9x8 images, with the statistics of a trained one.
+
+    Some of its batch norms switch channels off or negate them.
+    """
+    channels, layers = 2, []
+    for _ in range(draw(st.integers(1, blocks))):
+        block, channels = draw(_blocks(channels))
+        layers.append(block)
+    body = nn.Sequential(*layers)
+    _, _, rows, columns = body.eval()(torch.zeros(2, 2, 9, 8)).shape
+    if draw(st.booleans()):
+        head: list[nn.Module] = [nn.AdaptiveAvgPool2d(draw(st.sampled_from([1, (2, 1)]))), nn.Flatten()]
+        features = channels * (2 if head[0].output_size == (2, 1) else 1)
+    else:
+        head, features = [nn.Flatten()], channels * rows * columns
+    if draw(st.booleans()):
+        head += [nn.ReLU(), nn.Dropout(), nn.Linear(features, 7), nn.BatchNorm1d(7), nn.ReLU6()]
+        features = 7
+    model = nn.Sequential(body, *head, nn.Linear(features, 5, bias=draw(st.booleans())))
+    seed = draw(st.integers(0, 2**16))
+    trained_like_(model, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine and draw(st.booleans()):
+            module.weight.data *= torch.randint(-1, 2, module.weight.shape, generator=generator)
+    return model
+
+
+@st.composite
+def _blocks(draw: st.DrawFn, channels: int, deep: bool = True) -> tuple[nn.Module, int]:
+    kinds = ["conv", "conv", "conv", "max", "average", "norm"] + ["sum", "beside"] * deep
+    kind = draw(st.sampled_from(kinds))
+    if kind == "conv":
+        return draw(_convolutions(channels))
+    if kind == "max":
+        return nn.MaxPool2d(3, draw(st.sampled_from([1, 2])), 1, ceil_mode=draw(st.booleans())), channels
+    if kind == "average":
+        pool = nn.AvgPool2d(2, draw(st.sampled_from([1, 2])), 1, draw(st.booleans()), draw(st.booleans()))
+        return pool, channels
+    if kind == "norm":
+        return nn.Sequential(nn.BatchNorm2d(channels, affine=draw(st.booleans())), nn.ReLU()), channels
+    parts = []
+    widths = []
+    for _ in range(2):
+        part, width = draw(_convolutions(channels, same=True, out=channels if kind == "sum" else None))
+        parts.append(part)
+        widths.append(width)
+    if kind == "sum":
+        if draw(st.booleans()):
+            parts[0] = nn.Identity()
+        return nn.Sequential(Sum(*parts), nn.ReLU() if draw(st.booleans()) else nn.Identity()), channels
+    return Beside(*parts), sum(widths)
+
+
+@st.composite
+def _convolutions(draw: st.DrawFn, channels: int, same: bool = False, out: int | None = None) -> tuple[nn.Module, int]:
+    groups = draw(st.sampled_from([1, 1, 1, channels]))
+    out = groups * draw(st.integers(1, max(1, 6 // groups))) if out is None else out
+    kernel, dilation = draw(st.sampled_from([(1, 1), (3, 1), (3, 2)]))
+    padding = dilation * (kernel // 2)
+    stride = 1 if same else draw(st.sampled_from([1, 1, 2]))
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, out, kernel, stride, padding, dilation, groups, bias=draw(st.booleans()))
+    ]
+    if draw(st.booleans()):
+        layers.append(nn.BatchNorm2d(out))
+    if draw(st.booleans()):
+        layers.append(nn.MaxPool2d(3, 1, 1))
+    layers.append(draw(st.sampled_from([nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-0.5, 0.7)])))
+    return nn.Sequential(*layers), out

@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from horner.errors import ModelError
 from horner.frontend.graph import Addition, BatchNorm, Concatenation, Convolution, Graph, Linear, Node, Operation, Shape
+from horner.frontend.lower import lower
 from horner.frontend.operators import BATCH, HEADS, IDENTITY, READERS, VIEWS, activation, argument, full, unknown, where
 
 
@@ -67,7 +68,9 @@ def capture(model: nn.Module, images: torch.Tensor) -> Graph:
                     f"the model's forward decides by the values of a tensor ({_line(error)}); rewrite it without"
                 ) from error
             raise ModelError(f"torch.export cannot capture the model: {_line(error)}") from error
-    return _Reader(plain, program).graph()
+        graph = _Reader(plain, program).graph()
+        _confirm(plain, graph, logits, example)
+    return graph
 
 
 class _Reader:
@@ -100,7 +103,7 @@ class _Reader:
             if fx.op == "output" or fx in needed:
                 needed.update(fx.all_input_nodes)
             schema = getattr(fx.target, "_schema", None)
-            if schema is not None and schema.is_mutable and str(fx.target) != "aten.detach_.default":
+            if schema is not None and schema.is_mutable and str(fx.target) not in IDENTITY:
                 self._check_mutation(fx)
         return needed
 
@@ -213,6 +216,21 @@ def _plain(model: nn.Module) -> nn.Module:
             for name, value in values.items():
                 setattr(module, name, nn.Parameter(value))
     return plain.requires_grad_(False)
+
+
+def _confirm(model: nn.Module, graph: Graph, logits: torch.Tensor, example: torch.Tensor) -> None:
+    """Run what was captured and compare: nothing is ever taken for something else in silence."""
+    got = lower(model, graph, integer=False)(example)
+    if graph.head != "logits":
+        got = (torch.softmax if graph.head == "softmax" else torch.log_softmax)(got, 1)
+    wanted = logits.reshape(got.shape) if logits.numel() == got.numel() else logits
+    if got.shape != wanted.shape or not torch.allclose(
+        got, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()), equal_nan=True
+    ):
+        raise ModelError(
+            "what was captured does not compute what the model does; does its forward draw random numbers, or keep "
+            "state between calls?"
+        )
 
 
 def _find(model: nn.Module, path: str | None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def nearest(values: torch.Tensor) -> torch.Tensor:
     >>> nearest(torch.tensor([0.5, -0.5, 1.5, 2.4])).tolist()
     [1.0, -1.0, 2.0, 2.0]
     """
-    return torch.sign(values) * torch.floor(values.abs() + 0.5)
+    return values.abs().add_(0.5).floor_().copysign_(values)
 
 
 def straight(values: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
@@ -36,10 +37,25 @@ def straight(values: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
     return rounded.detach() + (values - values.detach())
 
 
+class _Snap(torch.autograd.Function):
+    """Clamp and round in few passes over memory; the gradient passes where nothing was clamped."""
+
+    @staticmethod
+    def forward(ctx: Any, scaled: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        clamped = torch.clamp(scaled, low, high)
+        ctx.save_for_backward(clamped == scaled)
+        return clamped.abs().add_(0.5).floor_().copysign_(clamped)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        (passes,) = ctx.saved_tensors
+        return gradients[0] * passes, None, None
+
+
 def snap(scaled: torch.Tensor, low: torch.Tensor | float, high: torch.Tensor | float) -> torch.Tensor:
     """Return the integers from `low` to `high` nearest to values that are in units of their step already."""
-    clamped = torch.minimum(torch.maximum(scaled, torch.as_tensor(low)), torch.as_tensor(high))
-    return straight(clamped, nearest(clamped))
+    bounds = (torch.as_tensor(bound, dtype=scaled.dtype, device=scaled.device) for bound in (low, high))
+    return _Snap.apply(scaled, *bounds)
 
 
 def learned(log_step: torch.Tensor, count: int) -> torch.Tensor:
