@@ -24,7 +24,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> Path:
     raw = data.encode() if isinstance(data, str) else data
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
@@ -54,7 +54,7 @@ def expect_writable(path: str | os.PathLike[str]) -> Path:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with tempfile.TemporaryFile(dir=path.parent):
             return path
     except OSError as error:
@@ -93,6 +93,13 @@ def cache_folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horner"
     except RuntimeError as error:
         raise FileError("this user has no home folder; set HORNER_CACHE") from error
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def _umask() -> int:

@@ -27,7 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-stderr = Console(stderr=True, highlight=False)
 WIDTH = 120  # of tables in files and pipes
 FAILED, USAGE, BUDGET_MISSED, INTERRUPTED = 1, 2, 3, 130
 
@@ -136,7 +135,7 @@ def approximate(
         batch_norm=batch_norm,
         epochs=epochs,
         changes=_given(seed=seed, device=device, precision=precision),
-        show=(lambda table: None) if as_json else _show,
+        show=lambda table: None if as_json else _print(table, to_stderr=True),
         say=_say,
     )
     _report(report, as_json)
@@ -253,8 +252,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="horner")
         sys.stdout.flush()
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            _fail("interrupted")
     except InterruptedTrainingError as error:
         code = _fail(str(error), INTERRUPTED)
     except DataError as error:
@@ -264,7 +265,7 @@ def main() -> None:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         code = _fail(f"{error.format_message()} ({context.command_path if context else 'horner'} --help)", USAGE)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         code = _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _discard_output()
@@ -286,17 +287,15 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(line: RenderableType) -> None:
-    stderr.print(line, markup=False, soft_wrap=True)
+def _say(line: str) -> None:
+    Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
 
 
-def _show(table: RenderableType) -> None:
-    stderr.print(table, width=None if stderr.is_terminal else WIDTH)
-
-
-def _print(table: RenderableType) -> None:
-    console = Console()
-    console.print(table, width=None if console.is_terminal else WIDTH)
+def _print(table: RenderableType, to_stderr: bool = False) -> None:
+    console = Console(stderr=to_stderr)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
 
 
 def _expect_writable(output: Path) -> None:

@@ -103,7 +103,7 @@ def approximate_to_file(
     else:
         dense, info = trained
         if batch_norm not in (None, normalised(dense)):
-            raise ModelError(f"the trained {spec} has {'no' if batch_norm else 'a'} batch normalisation")
+            raise ModelError(f"the trained {spec} has {'no ' if batch_norm else ''}batch normalisation")
         expect_fit(f"the trained {spec}", info.shape, info.classes, data)
         data = dataclasses.replace(data, mean=round(info.mean), std=info.std)  # pixels as it was trained to read them
     show(plan.table(dense, feature_maps(dense, calibration_images(data, 2))))

@@ -1,23 +1,11 @@
-import os
 from collections.abc import Sequence
 
 import pytest
 
 from horner.backends import c
-from horner.backends.c.compiler import shared_library, working_cache
+from horner.backends.c.compiler import shared_library
 
 STRICT = ("-Wall", "-Wextra", "-Werror", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """Libraries go to a folder of this run; what zig keeps for every run stays where the user has it."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
-            patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(working_cache() / "zig"))
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("HORNER_CACHE", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,438 @@
+import contextlib
+import io
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from horner import load
+from horner.cli import _identifier, main
+from horner.data import embedded, idx
+
+VERBS = ["train", "approximate", "eval", "account", "export", "demo"]
+GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
+NOTICE = "are not the official ones"
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that says what is wrong, all notices apart."""
+        (line,) = (line for line in self.err.splitlines() if NOTICE not in line)
+        assert line.startswith("horner: ")
+        return line.removeprefix("horner: ")
+
+    @property
+    def json(self) -> dict:
+        assert self.code == 0, self.err
+        assert len(self.out.splitlines()) == 1
+        return json.loads(self.out)
+
+
+def horner(*arguments: object) -> Result:
+    """Run a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["horner", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Result(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def start(*arguments: object, code: str = "", **options: object) -> subprocess.Popen:
+    """Start a command in a process of its own, after some code."""
+    script = f"import sys\n{code}\nsys.argv[0] = 'horner'\nfrom horner.cli import main\nmain()"
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def end(process: subprocess.Popen) -> Result:
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err
+    return Result(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+    """A slice of MNIST in its official form."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
+    for name, content in embedded.files().items():
+        images = idx.loads(content, 3 if "images" in name else 1)
+        (folder / "mnist" / name).write_bytes(idx.dumps(images[: 600 if name.startswith("train") else 200]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dense(data_dir, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("dense") / "lenet.safetensors"
+    made = horner(
+        *("train", "lenet5", "--data", "mnist", "--data-dir", data_dir, "--batch-norm", "--epochs", 4, "-o", file),
+        "--json",
+    )
+    assert made.json["accuracy"] > 50
+    return file
+
+
+@pytest.fixture(scope="session")
+def program(data_dir, dense, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("program") / "lenet-5.horner"
+    made = horner(*approximating(data_dir, dense), "-o", file, "--json")
+    assert made.json["file_bytes"] == file.stat().st_size
+    return file
+
+
+def approximating(data_dir: Path, dense: Path) -> list[object]:
+    data = ["--data", "mnist", "--data-dir", data_dir]
+    return ["approximate", "lenet5", *data, "--from", dense, "--plan", GENTLE, "--epochs", 0]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Two classes of RGB pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, colour in (("blue", (0, 0, 200)), ("red", (200, 0, 0))):
+        (folder / name).mkdir()
+        for i in range(20):
+            noise = np.random.default_rng(i).integers(0, 50, (32, 32, 3), np.uint8)
+            Image.fromarray(noise + np.array(colour, np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+# what every command has
+
+
+def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
+    code = "import atexit; atexit.register(lambda: print('imported:', {'torch', 'numpy'} & set(sys.modules)))"
+    top = end(start("--help", code=code))
+    assert top.code == 0
+    page, _, imported = top.out.partition("imported: ")
+    assert imported == "set()\n"
+    assert [line.split()[0] for line in page.partition("Commands:")[2].splitlines() if line] == VERBS
+    assert horner() == (0, page, "")
+    for verb in VERBS:
+        page = horner(verb, "--help")
+        assert page.code == 0
+        assert page.err == ""
+        assert {"--json", "-o, --output" if verb not in ("eval", "account") else "FILE.horner"} <= set(
+            re.findall(r"--json|-o, --output|FILE\.horner", page.out)
+        )
+        assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
+
+
+def test_the_version_is_printed():
+    assert re.fullmatch(r"horner \d+\.\d+\.\d+\n", horner("--version").out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bake"], "No such command 'bake'"),
+        (["eval", "m.horner"], "Missing option '--data'"),
+        (["account"], "Missing argument"),
+        (["eval", "m.horner", "--data", "mnist", "--backend", "rtl"], "--backend"),
+        (["train", "lenet5", "--data", "mnist", "-o", "x", "--epochs", "0"], "--epochs"),
+        (["train", "lenet5", "--data", "folder:x", "-o", "x", "--size", "28"], "28 is not HxW"),
+        (["demo", "--data", "cifar-10"], "--data"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_exit_2(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = horner(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert says in result.complaint
+    assert "--help)" in result.complaint
+
+
+# the way from images to C
+
+
+def test_what_was_written_is_measured_by_every_backend(data_dir, program):
+    ends = [
+        horner("eval", program, "--data", "mnist", "--data-dir", data_dir, "--backend", backend, "--json").json
+        for backend in ("reference", "dense", "c")
+    ]
+    assert [result["backend"] for result in ends] == ["reference", "dense", "c"]
+    assert {result["accuracy"] for result in ends} == {ends[0]["accuracy"]}
+    assert ends[0]["accuracy"] > 50
+    assert ends[0]["n"] == 200
+    part = horner("eval", program, "--data", "mnist", "--data-dir", data_dir, "--split", "validation")
+    assert re.search(r"^accuracy: \d+\.\d\d\nn: 60\nbackend: reference\n$", part.out)
+
+
+def test_the_account_is_of_the_file_on_disk(program):
+    numbers = horner("account", program, "--json").json
+    assert numbers["file_bytes"] == program.stat().st_size
+    wanted = (
+        "coefficient_ratio value_ratio byte_ratio dense_parameters coefficients multiplications additions dense_macs"
+    )
+    assert set(wanted.split()) <= numbers.keys()
+    assert sum(layer["coefficients"] for layer in numbers["layers"]) == numbers["coefficients"]
+    table = horner("account", program).out
+    assert f"byte ratio {numbers['byte_ratio']:.2f} = " in table
+    assert all(layer["name"] in table for layer in numbers["layers"])
+
+
+def test_export_writes_c_and_tensors_and_says_how_large(program, tmp_path):
+    for target, names in {"c": ["lenet_5.c", "lenet_5.h", "example.c"], "safetensors": ["lenet-5.safetensors"]}.items():
+        folder = tmp_path / target
+        files = horner("export", program, "--to", target, "-o", folder, "--json").json["files"]
+        assert files == {str(folder / name): (folder / name).stat().st_size for name in names}
+        assert len(list(folder.iterdir())) == len(names)
+    assert "void lenet_5_run(" in (tmp_path / "c" / "lenet_5.h").read_text()
+    named = horner("export", program, "--to", "c", "-o", tmp_path, "--name", "digits")
+    assert named.out.startswith(f"{tmp_path / 'digits.c'}: ")
+    assert "'9 lives' cannot name" in horner("export", program, "--to", "c", "-o", "x", "--name", "9 lives").complaint
+
+
+def test_any_file_name_makes_a_c_identifier():
+    assert [_identifier(stem) for stem in ("net", "le-net 5", "5", "example", "")] == [
+        *("net", "le_net_5", "network_5", "network_example", "network_")
+    ]
+
+
+def test_the_plan_is_shown_before_the_work_and_missed_budgets_are_exit_3(data_dir, dense, tmp_path):
+    output = tmp_path / "m.horner"
+    command = [*approximating(data_dir, dense), "-o", output, "--bits", 5]
+    missed = horner(*command, "--max-bytes", 10, "--max-drop", -100)
+    assert missed.code == 3
+    assert missed.err.splitlines()[-1] == (
+        f"horner: {output} was written, but accuracy dropped by "
+        + re.search(r"drop: (\S+)", missed.out)[1]
+        + f" points, more than -100 and the file has {output.stat().st_size} bytes, more than 10"
+    )
+    assert re.search(r"fc1 +120x16x5x5 +out=linear/4 row=quadratic map=5x5 bits=5 ", missed.err)
+    assert {layer.weights.bits for layer in load(output).layers if hasattr(layer, "weights")} == {5}
+    kept = horner(*command, "--max-bytes", 100_000, "--max-drop", 100, "--json")
+    assert kept.json["accuracy"] == pytest.approx(float(re.search(r"\naccuracy: (\S+)", missed.out)[1]))
+    assert "out=linear" not in kept.err
+
+
+def test_a_plan_in_a_file_and_a_network_of_ones_own(data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own_net.py").write_text("""
+from torch import nn
+
+def small(classes):
+    return nn.Sequential(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, classes))
+""")
+    Path("plan.toml").write_text('["0"]\nout = "linear"\n')
+    made = horner(
+        *("approximate", "own_net:small", "--data", "mnist", "--data-dir", data_dir, "--plan", "plan.toml"),
+        *("--epochs", 2, "--seed", 1, "-o", "own.horner", "--json"),
+    )
+    assert made.json["coefficients"] == 2 * 25 + 2560
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".py" and path.is_file()) == [
+        *("own.dense.safetensors", "own.horner", "plan.toml")
+    ]
+
+
+def test_a_folder_of_colour_pictures_gets_a_network_of_three_channels(pictures, tmp_path):
+    file = tmp_path / "colours.safetensors"
+    command = ["train", "lenet5", "--data", f"folder:{pictures}", "--epochs", 1, "-o", file, "--json"]
+    assert horner(*command, "--size", "28x28").json["parameters"] == 61706 + 2 * 6 * 25 - 84 * 8 - 8
+    assert horner(*command, "--size", "28x28", "--channels", 1).json["parameters"] == 61706 - 84 * 8 - 8
+
+
+def test_the_demonstration_compares_every_form(data_dir, tmp_path):
+    result = horner("demo", "--data-dir", data_dir, "-o", tmp_path / "demo", "--json")
+    report = result.json
+    assert report == json.loads((tmp_path / "demo" / "report.json").read_text())
+    assert report["identical"]
+    assert len({row["accuracy"] for row in report["rows"][2:]}) == 1
+    assert (tmp_path / "demo" / "lenet5.horner").stat().st_size == report["rows"][-1]["bytes"]
+
+
+# what goes wrong
+
+
+@pytest.fixture
+def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[list[object], str]]:
+    """Commands, and what must be said about them."""
+    mnist = ["--data", "mnist", "--data-dir", data_dir]
+    out = ["-o", tmp_path / "out" / "file"]
+    (tmp_path / "text.horner").write_text("hello")
+    broken = tmp_path / "broken.horner"
+    broken.write_bytes(program.read_bytes()[:-9])
+    folder = tmp_path / "plain-file"
+    folder.write_text("")
+    approximate = ["approximate", "lenet5", *mnist, *out]
+    return {
+        "data folder": (["eval", program, "--data", "mnist", "--data-dir", folder], f"{folder}, .*is not a folder"),
+        "no data folder": (
+            ["eval", program, "--data", "mnist", "--data-dir", "/no/such"],
+            "/no/such, .*does not exist",
+        ),
+        "no pictures": (["eval", program, "--data", f"folder:{folder}"], "is not a folder"),
+        "set": (["eval", program, "--data", "mnits"], "no data set called 'mnits'; did you mean mnist"),
+        "sized set": (["eval", program, *mnist, "--size", "20x20"], "apply to folder:PATH"),
+        "model": (["train", "lenet6", *mnist, *out], "no model named 'lenet6'; choose from .*lenet5"),
+        "own model": (["train", "no_module:net", *mnist, *out], "no module no_module"),
+        "device": (["train", "lenet5", *mnist, *out, "--device", "abacus"], "no device 'abacus'"),
+        "layer": ([*approximate, "--from", dense, "--plan", "conv9: afsc"], "conv9 matches no layer.*conv1"),
+        "plan": ([*approximate, "--plan", "out=cubic"], "axis out: 'cubic'"),
+        "plan file": ([*approximate, "--plan", "no-plan.toml"], "cannot read no-plan.toml"),
+        "dense file": ([*approximate, "--from", "nowhere", "--plan", "afsc"], "cannot read nowhere"),
+        "other dense": ([*approximate, "--from", program, "--plan", "afsc"], "not a safetensors file"),
+        "colours": (
+            ["eval", program, "--data", f"folder:{pictures}"],
+            f"{program} reads images of 1x28x28 .* are 3x32x32; --size 28x28 --channels 1 converts them",
+        ),
+        "dense and colours": (
+            ["approximate", "lenet5", "--data", f"folder:{pictures}", "--from", dense, "--plan", "afsc", *out],
+            "the trained lenet5 reads images of 1x28x28 .* are 3x32x32",
+        ),
+        "classes": (
+            ["eval", program, "--data", f"folder:{pictures}", "--size", "28x28", "--channels", 1],
+            "tells 10 classes apart, folder:.* has 2",
+        ),
+        "no file": (["account", "nowhere.horner"], "cannot read nowhere.horner: No such file"),
+        "cut file": (["account", broken], f"{broken} is damaged or cut off"),
+        "safetensors": (["account", dense], f"{dense} is not a .horner file: it looks like safetensors"),
+        "text": (["export", tmp_path / "text.horner", "--to", "c", *out], "it looks like text"),
+        "train output": (["train", "lenet5", *mnist, "-o", folder / "x"], f"cannot write {folder}/x: Not a directory"),
+        "output": ([*approximate[:-1], folder / "x", "--plan", "afsc"], f"cannot write {folder}/x: Not a directory"),
+        "output folder": ([*approximate[:-1], tmp_path, "--plan", "afsc"], f"cannot write {tmp_path}: Is a directory"),
+        "export": (["export", program, "--to", "c", "-o", folder], f"cannot write {folder}/lenet_5.c: "),
+        "demo": (["demo", "--data-dir", data_dir, "-o", folder], f"{folder}"),
+    }
+
+
+def test_a_mistake_is_one_line_and_exit_1(mistakes, tmp_path):
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    for name, (command, says) in mistakes.items():
+        result = horner(*command)
+        assert (result.code, result.out) == (1, ""), (name, result)
+        assert re.search(says, result.complaint), (name, result.complaint)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_set_that_no_source_has_lists_all_that_was_tried(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HORNER_OFFLINE", "1")
+    monkeypatch.setenv("HORNER_CACHE", str(tmp_path))
+    result = horner("eval", program, "--data", "cifar-100", "--data-dir", tmp_path)
+    assert result.code == 1
+    assert result.err.startswith("horner: cifar-100 was not found. Tried:\n  - data folder")
+
+
+def test_without_a_compiler_one_line_says_how_to_get_one(program, data_dir):
+    environment = {name: value for name, value in os.environ.items() if name not in ("CC", "PATH")} | {"PATH": ""}
+    command = ["eval", program, "--data", "mnist", "--data-dir", data_dir, "--backend", "c"]
+    result = end(start(*command, code="sys.modules['ziglang'] = None", env=environment))
+    assert result.code == 1
+    assert result.complaint.startswith("no C compiler found")
+    assert "pip install 'horner[mcu]'" in result.complaint
+
+
+def test_standard_output_that_cannot_be_written_is_one_line(program):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "horner", "account", program, "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "horner: No space left on device\n")
+
+
+# interruptions and full disks
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists(), process.communicate()
+
+
+def epochs(result: Result) -> Iterator[int]:
+    return (int(number) for number in re.findall(r"^epoch (\d+)/", result.err, re.MULTILINE))
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(data_dir, tmp_path):
+    output = tmp_path / "dense.safetensors"
+    output.write_bytes(b"former")
+    command = [*("train", "lenet5", "--data", "mnist", "--data-dir", data_dir, "--epochs", 30), "-o", output, "--json"]
+    process = start(*command)
+    checkpoint = tmp_path / "dense.safetensors.checkpoint"
+    wait_for(checkpoint, process)
+    process.send_signal(signal.SIGINT)
+    stopped = end(process)
+    assert (stopped.code, stopped.out) == (130, "")
+    done = list(epochs(stopped))
+    assert 1 <= len(done) < 30
+    last = stopped.err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"horner: interrupted in epoch \d+ of 30; run the same command again to continue from {checkpoint}", last
+    )
+    assert output.read_bytes() == b"former"
+    again = horner(*command)
+    assert again.json["epochs"] == 30
+    assert [*done, *epochs(again)] == list(range(1, 31))
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+def test_ctrl_c_while_compiling_is_one_line(program, data_dir, tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\nkill -INT $PPID\nsleep 5\n')
+    compiler.chmod(0o755)
+    environment = os.environ | {"CC": str(compiler), "HORNER_CACHE": str(tmp_path / "cache")}
+    command = ["eval", program, "--data", "mnist", "--data-dir", data_dir, "--backend", "c"]
+    result = end(start(*command, code="sys.modules['ziglang'] = None", env=environment))
+    assert (result.code, result.out, result.complaint) == (130, "", "interrupted")
+    assert list((tmp_path / "cache" / "c").iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["arrange_", "quantised", "freeze"])
+def test_ctrl_c_in_any_stage_is_one_line_and_keeps_the_former_file(stage, data_dir, dense, tmp_path, monkeypatch):
+    from horner import pipeline
+
+    output = tmp_path / "m.horner"
+    output.write_bytes(b"former")
+    monkeypatch.setattr(pipeline, stage, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    result = horner(*approximating(data_dir, dense), "-o", output, "--json")
+    assert (result.code, result.out, result.err.splitlines()[-1]) == (130, "", "horner: interrupted")
+    assert output.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@contextlib.contextmanager
+def full_disk(left: int = 4096) -> Iterator[None]:
+    """Let no file grow beyond some bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_former_file(data_dir, dense, program, tmp_path):
+    output = tmp_path / "lenet_5.c"
+    output.write_bytes(b"former")
+    training = ["train", "lenet5", "--data", "mnist", "--data-dir", data_dir, "--epochs", 1, "-o", output]
+    for command, file in {
+        (*approximating(data_dir, dense), "-o", output): output,
+        tuple(training): output.with_name("lenet_5.c.checkpoint"),
+        ("export", program, "--to", "c", "-o", tmp_path): output,
+        ("export", program, "--to", "safetensors", "-o", tmp_path): tmp_path / "lenet-5.safetensors",
+    }.items():
+        with full_disk():
+            result = horner(*command, "--json")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.splitlines()[-1] == f"horner: cannot write {file}: File too large"
+        assert output.read_bytes() == b"former"
+        assert list(tmp_path.iterdir()) == [output]

@@ -1,0 +1,113 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from digits import digits
+
+from horner import models
+from horner.data import DataSet
+from horner.errors import DataError, ModelError, PlanError
+from horner.evaluation import accuracy, runner
+from horner.plan import Plan
+from horner.program.file import load
+from horner.training import evaluate
+from horner.workflow import Trained, approximate_to_file, build, train_dense
+
+GENTLE = Plan.parse("fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
+ONE_EPOCH = {"epochs": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="session")
+def data() -> DataSet:
+    return digits()
+
+
+@pytest.fixture(scope="session")
+def dense(data, tmp_path_factory) -> tuple[Path, dict]:
+    file = tmp_path_factory.mktemp("dense") / "lenet5.safetensors"
+    return file, train_dense("lenet5", data, file, batch_norm=True, changes={"epochs": 4, "device": "cpu"})
+
+
+@pytest.fixture
+def trained(dense) -> Trained:
+    return models.load(dense[0])
+
+
+def test_a_dense_network_is_trained_written_and_measured(data, dense, trained):
+    file, report = dense
+    model, info = trained
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert report["epochs"] == 4
+    assert report["parameters"] == sum(p.numel() for p in model.parameters())
+    assert report["accuracy"] == evaluate(model, data.test, data.mean, data.std) > 50
+    assert report["validation_accuracy"] == info.accuracy == evaluate(model, data.validation, data.mean, data.std)
+    assert (info.shape, info.classes, info.batch_norm) == ((1, 28, 28), 10, True)
+
+
+def test_the_report_is_of_the_program_in_the_file(data, trained, tmp_path):
+    output, tables, lines = tmp_path / "m.horner", [], []
+    report = approximate_to_file(
+        "lenet5", data, GENTLE, output, trained=trained, epochs=0, show=tables.append, say=lines.append
+    )
+    assert report["file_bytes"] == output.stat().st_size
+    assert report["accuracy"] == accuracy(runner(load(output), "dense")(data.test.images), data.test.labels)
+    assert report["dense_accuracy"] == evaluate(trained[0], data.test, data.mean, data.std)
+    assert report["drop"] == report["dense_accuracy"] - report["accuracy"] < 20
+    assert report["byte_ratio"] == 4 * report["dense_parameters"] / output.stat().st_size
+    assert len(tables) == 1
+    assert lines
+    assert [path.name for path in tmp_path.iterdir()] == ["m.horner"]
+
+
+def test_nothing_that_is_made_depends_on_the_test_split(data, trained, tmp_path):
+    other = dataclasses.replace(data, test=dataclasses.replace(data.test, labels=(data.test.labels + 1) % 10))
+    for name, images in (("a", data), ("b", other)):
+        approximate_to_file("lenet5", images, GENTLE, tmp_path / name, trained=trained, epochs=2, changes={"seed": 3})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_an_interrupted_approximation_goes_on_without_repeating_a_stage(data, tmp_path, capsys):
+    def run(output: Path, stop: str = "never") -> None:
+        def say(line: str) -> None:
+            if line.startswith(stop):
+                raise KeyboardInterrupt
+
+        approximate_to_file("lenet5", data, GENTLE, output, batch_norm=True, epochs=2, changes=ONE_EPOCH, say=say)
+
+    run(tmp_path / "unbroken.horner")
+    for stage in ("dense:", "real:"):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "m.horner", stage)
+    assert not (tmp_path / "m.horner").exists()
+    capsys.readouterr()
+    run(tmp_path / "m.horner")
+    assert capsys.readouterr().err.count("epoch ") == 1
+    assert (tmp_path / "m.horner").read_bytes() == (tmp_path / "unbroken.horner").read_bytes()
+    kept = {f"{name}.{suffix}" for name in ("m", "unbroken") for suffix in ("horner", "dense.safetensors")}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_pixels_enter_as_the_dense_network_was_trained_to_read_them(data, trained, tmp_path):
+    darker = dataclasses.replace(data, mean=data.mean + 20, std=data.std / 2)
+    for name, images in (("a", data), ("b", darker)):
+        approximate_to_file("lenet5", images, GENTLE, tmp_path / name, trained=trained, epochs=0)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_does_not_fit_is_refused_before_any_work(data, trained, tmp_path):
+    output = tmp_path / "m.horner"
+    with pytest.raises(PlanError, match="conv9 matches no layer"):
+        approximate_to_file("lenet5", data, Plan.parse("conv9: dense"), output)
+    with pytest.raises(ModelError, match="the trained lenet5 has batch normalisation"):
+        approximate_to_file("lenet5", data, GENTLE, output, trained=trained, batch_norm=False)
+    fewer = dataclasses.replace(data, classes=data.classes[:9])
+    with pytest.raises(DataError, match="the trained lenet5 tells 10 classes apart, digits has 9"):
+        approximate_to_file("lenet5", fewer, GENTLE, output, trained=trained)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_drawn_from_the_seed_alone(data):
+    first, again, other = (build("lenet5", data, None, seed).conv1.weight.detach().numpy() for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
