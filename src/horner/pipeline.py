@@ -265,6 +265,7 @@ def _train(
         parameter_groups=relative_groups,
         epoch_hook=hook,
     )
+    model.cpu()  # a GPU has done its part; the images that the next stage is calibrated on are not there
     say(
         f"{name}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, {result.seconds:.0f} s"
     )
