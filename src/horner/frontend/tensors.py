@@ -109,7 +109,8 @@ class Core(Coefficients):
                 continue
             known[family] = True
             top = math.ceil(math.log2(largest) * FINENESS)
-            exponents = top - np.arange(len(SHRINK))
+            # up to an octave beyond the largest value, so that every k has a step that clips nothing
+            exponents = top + FINENESS - 1 - np.arange(len(SHRINK) + FINENESS - 1)
             found = rounding_errors(values, torch.from_numpy(2.0 ** (exponents / FINENESS)), low, high).cpu().numpy()
             for k in range(FINENESS):
                 of_k = exponents % FINENESS == k
