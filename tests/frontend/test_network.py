@@ -108,15 +108,16 @@ def test_every_part_learns(lenet):
     assert {name for name, p in network.named_parameters() if not p.requires_grad} == {"input.log_scale"}
 
 
-@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 1e-3), ("sgd", 0.02)])
-def test_training_lowers_the_loss_and_the_program_follows(lenet, optimizer, lr):
-    _, data, images = lenet
-    network = quantised(approximated(lenet), images, pixels=(data.mean, data.std))
+@pytest.mark.parametrize(("plan", "optimizer", "lr"), [(PLAN, "adamw", 2e-3), ("bits=2", "sgd", 0.02)])
+def test_training_wins_back_what_rounding_lost(lenet, plan, optimizer, lr):
+    model, data, images = lenet
+    model = approximate_(copy.deepcopy(model), plan, example=images[:1])
+    network = quantised(model, images, pixels=(data.mean, data.std))
     before = percent(reference.run(freeze(network), data.test.images), data.test.labels)
     config = TrainConfig(epochs=2, lr=lr, optimizer=optimizer, weight_decay=1e-4, threads=1, device="cpu")
     train(network, data, config, progress=False)
     after = percent(reference.run(freeze(network), data.test.images), data.test.labels)
-    assert after > before + 5
+    assert after > before + 2
     assert after == pytest.approx(evaluate(network, data.test, data.mean, data.std))
 
 

@@ -1,13 +1,48 @@
-"""Rounding coefficients to their bits costs as little as the bits allow."""
-
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import axes, generators
 
 from horner.approximation.positional import PositionalWeight
+from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
-from horner.frontend.tensors import Core
+from horner.frontend.tensors import WIDEST_SPREAD, Core, Vector
+from horner.plan import RankedPlan
 
-AXES = (Axis(6), Axis(3), Axis(5, degree=2), Axis(5, degree=2))
+SHAPE = (6, 4, 3, 3)
+
+
+@st.composite
+def cores(draw):
+    """A core of any form, of random weights, calibrated."""
+    weight = torch.from_numpy(draw(generators()).standard_normal(SHAPE)).float()
+    bits = draw(st.integers(2, 10))
+    if draw(st.booleans()):
+        form = PositionalWeight(tuple(draw(axes(n)) for n in SHAPE))
+        originals = (form.right_inverse(weight),)
+    else:
+        plan = RankedPlan(draw(st.integers(0, 2)), draw(st.integers(1, 5)), draw(st.booleans()), draw(st.booleans()))
+        form = RankedWeight(plan, SHAPE)
+        originals = form.right_inverse(weight)
+    core = Core(form, originals, bits, SHAPE)
+    core.calibrate()
+    return core
+
+
+@given(cores())
+def test_what_is_simulated_is_what_is_stored(core):
+    with torch.no_grad():
+        whole = core(quantise=True).double().numpy()
+        np.testing.assert_array_equal(core.freeze(integer=True).expand(), whole)
+
+
+@given(cores())
+def test_the_float_form_holds_the_weights(core):
+    with torch.no_grad():
+        real = core(quantise=False).numpy()
+    np.testing.assert_allclose(core.freeze(integer=False).expand(), real, atol=1e-4 * max(np.abs(real).max(), 1e-3))
 
 
 @pytest.mark.parametrize(("bits", "most"), [(4, 0.15), (6, 0.04), (8, 0.01), (12, 0.0007)])
@@ -15,9 +50,29 @@ AXES = (Axis(6), Axis(3), Axis(5, degree=2), Axis(5, degree=2))
 def test_rounding_costs_no_more_than_its_bits(bits, most, seed):
     """Few coefficients in many families of unlike size: none is clipped for the sake of the common step."""
     weight = torch.randn(6, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
-    form = PositionalWeight(AXES)
+    form = PositionalWeight((Axis(6), Axis(3), Axis(5, degree=2), Axis(5, degree=2)))
     core = Core(form, (form.right_inverse(weight),), bits, (6, 3, 5, 5))
     core.calibrate()
     with torch.no_grad():
         real, rounded = core(quantise=False), core(quantise=True) * core.step
     assert float((rounded - real).norm() / real.norm()) < most
+    assert int(core.shifts.max()) <= WIDEST_SPREAD
+
+
+@given(generators(), axes(dense=True), st.integers(4, 12), st.floats(1e-4, 1e2), st.booleans())
+def test_vectors_are_stored_as_they_are_simulated(generator, axis, bits, unit, whole):
+    values = torch.from_numpy(generator.standard_normal(axis.length))
+    vector = Vector.of(values, axis, bits)
+    step = torch.tensor(unit)
+    stored, shift = vector.freeze(step, whole)
+    assert shift == 0 or not whole
+    with torch.no_grad():
+        simulated = vector(step, whole).double().numpy()
+    np.testing.assert_allclose(stored.expand() * 2.0**-shift, simulated, rtol=1e-5, atol=1e-5 * np.abs(simulated).max())
+
+
+def test_a_core_of_zeros_is_stored_as_zeros():
+    form = PositionalWeight(tuple(Axis(n) for n in SHAPE))
+    core = Core(form, (torch.zeros(SHAPE),), 8, SHAPE)
+    core.calibrate()
+    assert not core.freeze(integer=True).expand().any()
