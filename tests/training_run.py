@@ -10,6 +10,7 @@ import torch
 from digits import digits
 from torch import nn
 
+from horner.approximation import approximate_
 from horner.errors import TrainingError
 from horner.models import build
 from horner.training import TrainConfig, train
@@ -17,11 +18,11 @@ from horner.training.checkpoint import save_checkpoint
 
 
 class Dropping(nn.Module):
-    """A LeNet with everything that has state: batch norm, dropout, and a layer that a hook replaces."""
+    """A LeNet with all that has state: coefficients, batch norm, dropout, and a layer that a hook replaces."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = build("lenet5", batch_norm=True, seed=0)
+        self.net = approximate_(build("lenet5", batch_norm=True, seed=0), "fc2: in=linear/3; fc1: out=linear/3")
         self.drop = nn.Dropout(0.1)
         self.left = 0  # calls until it is killed
 

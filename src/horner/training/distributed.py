@@ -7,6 +7,7 @@ rank 0, which DistributedDataParallel hands to the others before every step.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 from collections.abc import Iterator
@@ -70,7 +71,8 @@ class Group:
 def joined(device: torch.device) -> Iterator[Group]:
     """Join the processes that ``torchrun`` started; alone where it did not.
 
-    The backend is NCCL for GPUs, else Gloo. A process group that exists already is used and left.
+    The backend is NCCL for GPUs, else Gloo. A process group that exists already is used; one that is made here stays
+    until the process ends, because a second one would meet at what the first left in their common store.
 
     Raises
     ------
@@ -87,9 +89,12 @@ def joined(device: torch.device) -> Iterator[Group]:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (ValueError, RuntimeError) as error:
         raise TrainingError(f"the {os.environ['WORLD_SIZE']} processes of the run cannot meet: {error}") from error
-    try:
-        yield Group(dist.get_rank(), dist.get_world_size())
-    finally:
+    atexit.register(_leave)
+    yield Group(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 
