@@ -111,6 +111,17 @@ def approximate(
         int | None,
         typer.Option(min=0, metavar="N", help="of retraining; default: as dense; 0: the activation-aware fit alone"),
     ] = None,
+    distill: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="X", help="share of the dense network in the loss [0.5]")
+    ] = None,
+    tighten: Annotated[
+        int, typer.Option(min=1, metavar="N", help="plans gone through, from short segments to the plan's own")
+    ] = 1,
+    arrange: Annotated[bool, typer.Option(help="reorder filters first, to suit the plan")] = True,
+    fit: Annotated[
+        Literal["weights", "activations", "random"],
+        typer.Option(help="what training starts from: the fit to weights, to outputs, or new weights"),
+    ] = "weights",
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -134,6 +145,7 @@ def approximate(
         output=output,
         batch_norm=batch_norm,
         epochs=epochs,
+        retraining=_given(distill=distill, steps=tighten, arrange=arrange, fit=fit),
         changes=_given(seed=seed, device=device, precision=precision),
         show=lambda table: None if as_json else _print(table, to_stderr=True),
         say=_say,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from torch import nn
@@ -43,7 +44,7 @@ fc1: out=linear/30 in=linear/4 row=quadratic col=quadratic map=5x5
 fc2: out=linear/21 in=linear/30
 fc3: in=linear/21
 """
-DENSE = TrainConfig(epochs=10, lr=3e-3, weight_decay=0.0, schedule="cosine", warmup=0.1, channels_last=False)
+DENSE = TrainConfig(epochs=8, lr=3e-3, weight_decay=0.0, schedule="cosine", warmup=0.1, channels_last=False)
 RETRAINING = Retraining.like(DENSE, DENSE.epochs)
 """No more epochs than the dense network had."""
 
@@ -107,18 +108,19 @@ class Report:
 
     def table(self) -> Group:
         """Return the comparison, side by side, with where each file lies."""
-        table = Table(title=f"LeNet-5 on {self.test_images} {self.data} test images ({self.source})")
+        title = f"LeNet-5 on {self.test_images} {self.data} test images"
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in (
             "",
             "accuracy",
             "bytes",
-            "byte ratio",
-            "coefficient ratio",
-            "multiplications",
-            "additions",
-            "µs / image",
+            "byte\nratio",
+            "coeff.\nratio",
+            "multi-\nplied",
+            "added",
+            "µs per\nimage",
         ):
-            table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+            table.add_column(name, justify="right" if name else "left", vertical="bottom", no_wrap=True)
         for row in self.rows:
             table.add_row(
                 row.name,
@@ -128,19 +130,19 @@ class Report:
                 f"{row.coefficient_ratio:.1f}x",
                 f"{row.multiplications:,}",
                 f"{row.additions:,}",
-                f"{row.microseconds:,.1f}",
+                f"{row.microseconds:,.0f}",
             )
-        where = Table(show_header=False, box=None)
+        where = Table(show_header=False, box=None, pad_edge=False)
         for name, path in self.files.items():
             where.add_row(name, path)
         same = "equal on every image" if self.identical else "NOT EQUAL"
         return Group(
             table,
-            "byte ratio: bytes of the dense float32 parameters / bytes of the .horner file on disk, or of the\n"
-            "parameters held; coefficient ratio: dense weights / stored coefficients; time: median of one image at a\n"
-            "time, one thread",
-            f"integer reference, expanded integers, loaded file and compiled C: {same}; "
-            f"{self.drop:+.2f} points below dense; {self.seconds:.0f} s in all",
+            "Bytes: of the parameters as float32, or of the .horner file on disk.\n"
+            "Byte ratio: the dense network's bytes / these. Coefficient ratio: dense\n"
+            "weights / stored coefficients. Time: median of one image at a time, one thread.\n",
+            f"Outputs of NumPy, expanded integers, loaded file and C: {same}.\n"
+            f"Accuracy lost from dense to C: {self.drop:.2f} points. Time in all: {self.seconds:.0f} s.\n",
             where,
         )
 
@@ -189,8 +191,9 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
 
     loaded = file.load(paths["program"])
     sources = c.write(loaded, output / "c", MODEL)
+    say("compiling the generated C (the first time takes a quarter of a minute)")
     compiled = c.compile(loaded)
-    say(f"C generated and compiled; running {len(data.test)} test images through every form")
+    say(f"running {len(data.test)} test images through every form")
     test = data.test
     integer = {
         "reference": reference.run(made.program, test.images),
@@ -267,16 +270,16 @@ def _rows(
             _median_time(compiled, one),
         ]
     return (
-        measured("dense float32 (PyTorch)", predict(dense, test.images, data.mean, data.std), four, False, times[0]),
+        measured("dense (PyTorch)", predict(dense, test.images, data.mean, data.std), four, False, times[0]),
         measured(
-            "approximated float32 (PyTorch)",
+            "approximated",
             predict(approximated, test.images, data.mean, data.std),
             real,
             False,
             times[1],
         ),
-        measured("integer (NumPy reference)", integer["reference"], numbers.file_bytes, True, times[2]),
-        measured("integer (compiled C)", integer["compiled"], numbers.file_bytes, True, times[3]),
+        measured("integer (NumPy)", integer["reference"], numbers.file_bytes, True, times[2]),
+        measured("compiled C", integer["compiled"], numbers.file_bytes, True, times[3]),
     )
 
 

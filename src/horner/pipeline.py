@@ -67,13 +67,15 @@ class Retraining:
     steps: int = 1
 
     @classmethod
-    def like(cls, dense: TrainConfig, epochs: int, **changes: Any) -> Retraining:
+    def like(cls, dense: TrainConfig, epochs: int, distill: float = DISTILL_WEIGHT, **changes: Any) -> Retraining:
         """Return settings that go with those of the dense network: its batches, images, seed and device.
 
         Parameters
         ----------
         epochs
             All stages together; three in ten are quantised.
+        distill
+            Share of the dense network's opinion in the loss, 0 to 1.
         changes
             Of the other fields.
         """
@@ -87,7 +89,7 @@ class Retraining:
             warmup=0.1,
             weight_decay=0.0,
             clip_norm=None,
-            distill_weight=DISTILL_WEIGHT,
+            distill_weight=distill,
         )
         real = dataclasses.replace(base, epochs=epochs - quantised, lr=REAL_LR)
         return cls(real, dataclasses.replace(base, epochs=quantised, lr=QUANTISED_LR), **changes)

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from horner._plan_table import Row, make_row, make_table
 from horner.basis import LONGEST_POW2, Axis, Nodes
 from horner.errors import PlanError
 from horner.program.schedule import AXES
@@ -229,38 +229,6 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What a plan makes of one layer: counts of its weights alone, biases and scales apart.
-
-    Parameters
-    ----------
-    shape
-        (out, in, row, col) as the plan reads the weight.
-    weights, coefficients
-        Dense weights and stored coefficients (levels are not coefficients).
-    bytes
-        Of the coefficients at their bits, and of the levels.
-    """
-
-    name: str
-    shape: tuple[int, int, int, int]
-    plan: LayerPlan
-    weights: int
-    coefficients: int
-    bytes: int
-
-    @property
-    def coefficient_ratio(self) -> float:
-        """Dense weights / stored coefficients."""
-        return self.weights / self.coefficients
-
-    @property
-    def byte_ratio(self) -> float:
-        """Bytes of the dense float32 weights / `bytes`."""
-        return 4 * self.weights / self.bytes
-
-
-@dataclass(frozen=True)
 class Plan:
     """Rules, each a pattern of layer names and the plan of the layers it matches.
 
@@ -349,44 +317,11 @@ class Plan:
 
     def rows(self, model: nn.Module, maps: Mapping[str, tuple[int, int]] | None = None) -> list[Row]:
         """Return what the plan makes of each layer of a model."""
-        rows = []
-        for name, (shape, plan) in self._matched(model, None, maps).items():
-            weights = math.prod(shape)
-            if plan.ranked is None:
-                coefficients, levels = math.prod(axis.coefficients for axis in plan.axes(shape)), 0
-            else:
-                curves = shape[0] if plan.ranked.per_filter else 1
-                coefficients, levels = curves * plan.ranked.curve.coefficients, weights * plan.ranked.level_bits
-            stored = -(-coefficients * plan.bits // 8) - (-levels // 8)
-            rows.append(Row(name, plan.view(shape), plan, weights, coefficients, stored))
-        return rows
+        return [make_row(name, shape, plan) for name, (shape, plan) in self._matched(model, None, maps).items()]
 
     def table(self, model: nn.Module, maps: Mapping[str, tuple[int, int]] | None = None) -> Table:
         """Return `rows` and their totals as a table for the terminal."""
-        from rich import box
-        from rich.table import Table
-
-        rows = self.rows(model, maps)
-        table = Table(
-            title="Weights, without biases and scales",
-            caption="first ratio: weights / coefficients; second: bytes of the weights as float32 / bytes",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        table.add_column("layer", no_wrap=True)
-        for heading in ("out x in x row x col", "plan"):
-            table.add_column(heading, overflow="fold")
-        for heading in ("weights", "coeff.", "ratio", "bytes", "ratio"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in rows:
-            cells = _cells(row.weights, row.coefficients, row.bytes)
-            table.add_row(row.name, "x".join(map(str, row.shape)), str(row.plan), *cells)
-        if rows:
-            sums = [sum(getattr(row, key) for row in rows) for key in ("weights", "coefficients", "bytes")]
-            table.add_section()
-            table.add_row("total", "", "", *_cells(*sums))
-        return table
+        return make_table(self.rows(model, maps))
 
     def tighten(
         self, model: nn.Module, steps: int, maps: Mapping[str, tuple[int, int]] | None = None
@@ -481,8 +416,3 @@ def _nearest(pattern: str, names: Mapping[str, Any], most: int = 20) -> str:
     ranked = sorted(names, key=lambda name: -difflib.SequenceMatcher(None, pattern, name).ratio())
     more = len(ranked) - most
     return ", ".join(ranked[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _cells(weights: int, coefficients: int, stored: int) -> list[str]:
-    ratios = f"{weights / coefficients:.2f}", f"{4 * weights / stored:.2f}"
-    return [f"{weights:,}", f"{coefficients:,}", ratios[0], f"{stored:,}", ratios[1]]

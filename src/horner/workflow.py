@@ -77,6 +77,7 @@ def approximate_to_file(
     trained: Trained | None = None,
     batch_norm: bool | None = None,
     epochs: int | None = None,
+    retraining: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
     show: Callable[[Table], None] = lambda table: None,
     say: Say = lambda line: None,
@@ -91,6 +92,8 @@ def approximate_to_file(
         The dense network. Without it one is trained first, and kept beside the output.
     epochs
         Of retraining, all stages together; 0 for the activation-aware fit alone.
+    retraining
+        What else `Retraining.like` takes: distill, arrange, fit, steps.
     changes
         Settings of `TrainConfig` that differ from the recipe for such images.
     show
@@ -112,7 +115,7 @@ def approximate_to_file(
         _train(dense, dense_info(spec, data, batch_norm), data, file, checkpoints / "dense.checkpoint", changes, say)
     config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes)
     epochs = config.epochs if epochs is None else epochs
-    settings = Retraining.like(config, epochs) if epochs else None
+    settings = Retraining.like(config, epochs, **(retraining or {})) if epochs else None
     made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
     report = finish(dense, made, data, output)
     shutil.rmtree(checkpoints, ignore_errors=True)
