@@ -108,7 +108,7 @@ class Report:
 
     def table(self) -> Group:
         """Return the comparison, side by side, with where each file lies."""
-        title = f"LeNet-5 on {self.test_images} {self.data} test images"
+        title = f"LeNet-5 on {self.test_images} {self.data} test images from {self.source}"
         table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in (
             "",
