@@ -24,7 +24,7 @@ from horner import models
 from horner._files import write_atomic
 from horner.backends import c, reference
 from horner.data import DataSet
-from horner.errors import HornerError
+from horner.errors import DataError, HornerError
 from horner.evaluation import accuracy
 from horner.pipeline import Approximated, Retraining, Say, approximate
 from horner.plan import Plan
@@ -36,6 +36,7 @@ from horner.training import TrainConfig, predict, train
 from horner.workflow import build, dense_info
 
 MODEL = "lenet5"
+SHAPE = (1, 28, 28)
 PLAN = """
 bits=5 bias_bits=6 scale_bits=6
 conv1: out=linear/2 row=quadratic col=quadratic
@@ -108,7 +109,7 @@ class Report:
 
     def table(self) -> Group:
         """Return the comparison, side by side, with where each file lies."""
-        title = f"LeNet-5 on {self.test_images} {self.data} test images from {self.source}"
+        title = f"LeNet-5 on {self.test_images:,} {self.data} test images from {self.source}"
         table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in (
             "",
@@ -157,13 +158,19 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     output
         The folder; an interrupted run goes on from the checkpoints kept in it.
 
+    Raises
+    ------
+    DataError
+        When the images are of another shape.
+
     Returns
     -------
     Report
         The numbers that the last table shows, also written as ``report.json``.
     """
     began = time.monotonic()
-    output.mkdir(parents=True, exist_ok=True)
+    if data.shape != SHAPE:
+        raise DataError(f"the demonstration takes images of shape {SHAPE}, those of {data.name} have {data.shape}")
     checkpoints = output / "checkpoints"
     sizes = f"{len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test images"
     say(f"{data.name}: {sizes} from {data.source}")
