@@ -171,6 +171,7 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     began = time.monotonic()
     if data.shape != SHAPE:
         raise DataError(f"the demonstration takes images of shape {SHAPE}, those of {data.name} have {data.shape}")
+    output.mkdir(parents=True, exist_ok=True)
     checkpoints = output / "checkpoints"
     sizes = f"{len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test images"
     say(f"{data.name}: {sizes} from {data.source}")

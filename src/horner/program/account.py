@@ -23,7 +23,7 @@ from horner.program.schedule import AXES, COL, DENSE, Counts, count, plan
 from horner.program.weights import Positional, Ranked, Weights
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 FLOAT_BYTES = 4
 
@@ -127,65 +127,11 @@ class Account:
         """Return `to_dict` as JSON text."""
         return msgspec.json.encode(self.to_dict()).decode()
 
-    def table(self) -> Table:
-        """Return one row per layer, a total, and below it every ratio with what it divides by what."""
-        from rich import box
-        from rich.table import Table
+    def table(self) -> Group:
+        """Return how each layer is stored, what it costs, the totals, and every ratio with what it divides by what."""
+        from horner.program.account_table import render
 
-        table = Table(
-            title="Stored, and done per inference",
-            caption=self._caption(),
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        table.add_column("layer", no_wrap=True)
-        for heading in ("weights", "plan", "reused"):
-            table.add_column(heading, overflow="fold")
-        for heading in ("coeff.", "bits", "bytes", "mult.", "add.", "MAC"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for layer in self.layers:
-            table.add_row(
-                layer.name,
-                "x".join(map(str, layer.shape)) if layer.shape else "",
-                layer.plan,
-                layer.schedule,
-                f"{layer.coefficients:,}" if layer.shape else "",
-                f"{layer.bits}" if layer.bits else "",
-                f"{layer.bytes:,.1f}",
-                f"{layer.multiplications:,}",
-                f"{layer.additions:,}",
-                f"{layer.dense_macs:,}",
-            )
-        table.add_section()
-        operations = (self.multiplications, self.additions, self.dense_macs)
-        numbers = [f"{self.coefficients:,}", "", f"{self.file_bytes:,}", *(f"{n:,}" for n in operations)]
-        table.add_row("total", "", "", "", *numbers, style="bold")
-        return table
-
-    def _caption(self) -> str:
-        rows = self.kernel_row
-        lines = [
-            f"coefficient ratio {self.coefficient_ratio:.2f} = {self.dense_weights:,} dense weights / "
-            f"{self.coefficients:,} stored coefficients",
-            f"value ratio {self.value_ratio:.2f} = {self.dense_parameters:,} dense parameters / "
-            f"{self.stored_values:,} stored values",
-            f"byte ratio {self.byte_ratio:.2f} = {self.dense_bytes:,} bytes of dense float32 parameters / "
-            f"{self.file_bytes:,} bytes of file",
-            f"multiplications {self.multiplications:,}, dense {self.dense_multiplications:,}",
-            f"additions {self.additions:,}, dense {self.dense_additions:,}",
-            f"requantisations {self.requantisations:,}",
-        ]
-        wide = [layer.name for layer in self.layers if layer.accumulator_bits == 64]
-        if any(layer.accumulator_bits for layer in self.layers):
-            lines.append(f"accumulators int64 in {', '.join(wide)}" if wide else "accumulators int32 in every layer")
-        if rows.row_stationary.total:
-            lines.append(
-                f"one kernel row of all filters {rows.reuse.total:,} units, Row Stationary "
-                f"{rows.row_stationary.total:,}: {100 * rows.saved:.1f} % saved"
-            )
-        return "\n".join(lines)
+        return render(self)
 
 
 def account(program: Program, file: str | os.PathLike[str] | bytes | None = None) -> Account:
