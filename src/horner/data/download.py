@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from horner import __version__
 from horner._files import write_atomic
 from horner.data.progress import Report, silent
 from horner.errors import DataError, HornerError
@@ -31,7 +32,7 @@ LEAST_BYTES = 1024  # a connection that brings fewer in STALL_SECONDS has stalle
 ATTEMPTS = 3  # in a row without one new byte
 PAUSE_SECONDS = 0.5  # before the second of them; the next pause is longer
 CHUNK = 1 << 16
-AGENT = "horner (+https://pypi.org/project/horner/)"
+AGENT = f"horner/{__version__}"
 
 
 class _RefusedError(DataError):
