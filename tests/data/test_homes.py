@@ -31,7 +31,9 @@ def test_a_corrupt_file_is_discarded_and_the_next_home_asked_from_there_on(mnist
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>Service moved</html>", b"", gzip.compress(b"short"), gzip.compress(bytes(99999))]
+    "body",
+    [b"<html>Service moved</html>", b"", gzip.compress(b"short", mtime=0), gzip.compress(bytes(99999), mtime=0)],
+    ids=["a page", "nothing", "too short", "too long"],
 )
 def test_whatever_else_comes_is_never_taken_for_the_set(mnist, host, notes, body):
     home = mnist.publish(host)
