@@ -79,3 +79,8 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_bytes(tmp_path / "absent")
     with pytest.raises(FileError, match="cannot read"):
         read_bytes(tmp_path)
+
+
+def test_a_device_that_never_ends_is_not_read():
+    with pytest.raises(FileError, match="cannot read /dev/zero: it is a device or a pipe"):
+        read_bytes("/dev/zero", limit=1000)

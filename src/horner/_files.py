@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -67,11 +68,14 @@ def read_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:
     Raises
     ------
     FileError
-        When the file is missing, unreadable or too large.
+        When the file is missing, unreadable, too large, or a device that might never end.
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise FileError(f"cannot read {path}: it is a device or a pipe, not a file")
+        size = found.st_size
         if limit is not None and size > limit:
             raise FileError(f"{path}: {size} bytes, more than the {limit} allowed here")
         return path.read_bytes()
