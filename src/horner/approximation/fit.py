@@ -9,7 +9,7 @@ layer has; they are also where the error can only go down from.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from horner.approximation.positional import PositionalWeight, blocks, multiply
 from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
 from horner.errors import DataError, ModelError
+from horner.training.evaluate import evaluating
 
 Images = Tensor | Iterable[Any]
 
@@ -87,7 +88,7 @@ def fit_(
     for name, (module, _) in layers.items():
         _check(name, module, reference)
     batches = _batches(images, batch_size, model)
-    with _evaluating(model), _evaluating(reference), torch.no_grad():
+    with evaluating(model), evaluating(reference):
         calls = _calls(model, list(layers), batches[0])
         problems = {name: _problem(layers[name][0], layers[name][1]) for name in calls}
         if not sequential:
@@ -342,15 +343,3 @@ def _check(name: str, module: nn.Module, reference: nn.Module) -> None:
     shapes = [getattr(getattr(layer, "weight", None), "shape", None) for layer in (other, module)]
     if shapes[0] != shapes[1]:
         raise ModelError(f"layer {name} of the reference has a weight of shape {shapes[0]}, the model's is {shapes[1]}")
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and every module's own mode again afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from horner.errors import ModelError
+from horner.training.evaluate import evaluating
 
 
 class _LastMap(TorchFunctionMode):
@@ -40,6 +40,7 @@ def feature_maps(model: nn.Module, example: Tensor) -> dict[str, tuple[int, int]
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 9), nn.Linear(9, 2))
     >>> feature_maps(model, torch.zeros(1, 1, 8, 8))
     {'3': (6, 6), '4': (1, 1)}
@@ -47,7 +48,6 @@ def feature_maps(model: nn.Module, example: Tensor) -> dict[str, tuple[int, int]
     found: dict[str, tuple[int, int]] = {}
     last = _LastMap()
     names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    modes = {module: module.training for module in model.modules()}
 
     def look(module: nn.Module, args: tuple[Any, ...]) -> None:
         assert isinstance(module, nn.Linear)
@@ -57,15 +57,12 @@ def feature_maps(model: nn.Module, example: Tensor) -> dict[str, tuple[int, int]
 
     handles = [module.register_forward_pre_hook(look) for module in names]
     try:
-        model.eval()
         last.shape = tuple(example.shape) if example.ndim == 4 else None
-        with torch.no_grad(), last:
+        with evaluating(model), last:
             model(example)
     except Exception as error:
         raise ModelError(f"the model does not run on the example of shape {tuple(example.shape)}: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return found
