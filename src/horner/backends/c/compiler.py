@@ -1,4 +1,4 @@
-"""The C compiler of this machine, and shared libraries kept by the hash of what went into them."""
+"""The C compiler of this machine, and what it built, kept by the hash of what went into it."""
 
 from __future__ import annotations
 
@@ -107,27 +107,52 @@ def shared_library(
     CompileError
         When the compiler is missing or refuses.
     """
+    return built(files, _SUFFIX, compiler=compiler, flags=FLAGS if flags is None else flags, cache=cache)
+
+
+def built(
+    files: Mapping[str, str],
+    suffix: str,
+    *,
+    flags: Sequence[str],
+    compiler: str | Sequence[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Compile and link sources into one file, once; `.c` files are compiled, `.ld` files are linker scripts.
+
+    Parameters
+    ----------
+    suffix
+        Of what is built: ``.elf``.
+    files, flags, compiler, cache
+        As `shared_library` takes them.
+
+    Raises
+    ------
+    CompileError
+        When the compiler is missing or refuses.
+    """
     folder = working_cache(cache)
     chosen = find_compiler(compiler, folder)
-    flags = FLAGS if flags is None else tuple(flags)
     # the machine's name, because compilers may use all that its processor has
     texts = [text for item in sorted(files.items()) for text in item]
     parts = [*chosen.command, chosen.version, *flags, platform.node(), *texts]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    library = folder / f"{key}{_SUFFIX}"
-    if library.exists():
-        return library
+    result = folder / f"{key}{suffix}"
+    if result.exists():
+        return result
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as made:
             build = Path(made)
             for name, text in files.items():
                 (build / name).write_text(text)
             sources = [str(build / name) for name in files if name.endswith(".c")]
-            chosen.run([*flags, *sources, "-o", str(build / library.name)], build, folder)
-            (build / library.name).replace(library)
+            scripts = [f"-Wl,-T,{build / name}" for name in files if name.endswith(".ld")]
+            chosen.run([*flags, *sources, *scripts, "-o", str(build / result.name)], build, folder)
+            (build / result.name).replace(result)
     except OSError as error:
         raise FileError(f"cannot write to the cache {folder}: {error.strerror or error}") from error
-    return library
+    return result
 
 
 def working_cache(given: str | os.PathLike[str] | None = None) -> Path:
