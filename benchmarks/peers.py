@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks.workloads import Arithmetic, Workload
 from horner._files import cache_folder
@@ -31,11 +29,20 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something that runs a workload: `call` does one inference on an input prepared beforehand."""
+    """Something that runs a workload.
+
+    Parameters
+    ----------
+    call
+        One inference as a user asks for it, from an array (a tensor, for torch) to an array.
+    bare
+        The engine alone, between buffers that it already holds; None where there is no such call.
+    """
 
     name: str
     arithmetic: Arithmetic
     call: Callable[[], Any]
+    bare: Callable[[], Any] | None = None
 
 
 def make(workload: Workload) -> Iterator[Contestant]:
@@ -78,8 +85,17 @@ def _onnxruntime(workload: Workload) -> Iterator[Contestant]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     for arithmetic, path in (("float32", onnx_file(workload)), ("int8", qdq_file(workload))):
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        inputs = {session.get_inputs()[0].name: workload.images()}
-        yield Contestant("ONNX Runtime", arithmetic, lambda session=session, inputs=inputs: session.run(None, inputs))
+        yield Contestant("ONNX Runtime", arithmetic, *_onnxruntime_calls(session, workload.images()))
+
+
+def _onnxruntime_calls(session: Any, images: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    import onnxruntime
+
+    (read,), (made,) = session.get_inputs(), session.get_outputs()
+    inputs, binding = {read.name: images}, session.io_binding()
+    binding.bind_ortvalue_input(read.name, onnxruntime.OrtValue.ortvalue_from_numpy(images))
+    binding.bind_ortvalue_output(made.name, onnxruntime.OrtValue.ortvalue_from_shape_and_type(made.shape, np.float32))
+    return lambda: session.run(None, inputs), lambda: session.run_with_iobinding(binding)
 
 
 def _openvino(workload: Workload) -> Iterator[Contestant]:
@@ -96,8 +112,14 @@ def _openvino(workload: Workload) -> Iterator[Contestant]:
     }
     for arithmetic, path in (("float32", onnx_file(workload)), ("int8", nncf_file(workload))):
         request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
-        request.set_input_tensor(openvino.Tensor(workload.images()))
-        yield Contestant("OpenVINO", arithmetic, lambda request=request: request.infer(share_outputs=True))
+        yield Contestant("OpenVINO", arithmetic, *_openvino_calls(request, workload.images()))
+
+
+def _openvino_calls(request: Any, images: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return (
+        lambda: request.infer(images, share_inputs=True, share_outputs=True),
+        lambda: request.infer(share_outputs=True),  # on the tensor that the last call set
+    )
 
 
 def _litert(workload: Workload) -> Iterator[Contestant]:
@@ -107,13 +129,21 @@ def _litert(workload: Workload) -> Iterator[Contestant]:
     for arithmetic, path in (("float32", tflite_file(workload)), ("int8", tflite_int8_file(workload))):
         interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
-        (read,) = interpreter.get_input_details()
-        images = _channels_last(workload.images())
-        if read["dtype"] == np.int8:
-            scale, zero = read["quantization"]
-            images = np.clip(np.round(images / scale) + zero, -128, 127).astype(np.int8)
+        yield Contestant("LiteRT (XNNPACK)", arithmetic, *_litert_calls(interpreter, _channels_last(workload.images())))
+
+
+def _litert_calls(interpreter: Any, images: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    (read,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if read["dtype"] == np.int8:
+        scale, zero = read["quantization"]
+        images = np.clip(np.round(images / scale) + zero, -128, 127).astype(np.int8)
+
+    def call() -> np.ndarray:
         interpreter.set_tensor(read["index"], images)
-        yield Contestant("LiteRT (XNNPACK)", arithmetic, interpreter.invoke)
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    return call, interpreter.invoke
 
 
 def onnx_file(workload: Workload) -> Path:
@@ -181,7 +211,7 @@ def tflite_file(workload: Workload) -> Path:
         import litert_torch
 
         model, image = workload.model(), torch.from_numpy(_channels_last(workload.images()))
-        outputs = [0] if workload.kind == "layer" and workload.layer and workload.layer[1] else None
+        outputs = [0] if workload.kind == "layer" and workload.layer[1] else None
         model = litert_torch.to_channel_last_io(model, args=[0], outputs=outputs)
         litert_torch.convert(model, (image,)).export(str(path))
 
@@ -251,13 +281,17 @@ def _once(name: str, write: Callable[[Path], None]) -> Path:
         with tempfile.TemporaryDirectory(dir=_folder()) as made, _quiet():
             path = Path(made) / name
             write(path)
-            os.replace(path, target)
+            path.replace(target)
     return target
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:

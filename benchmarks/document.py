@@ -1,0 +1,134 @@
+"""Results as tables: for the terminal, and as the generated part of docs/performance.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.contest import HORNER, Row, fastest, ours, speedup
+from benchmarks.machine import Machine
+from benchmarks.targets import Target
+from benchmarks.workloads import DENSE, Workload
+from horner._files import write_atomic
+
+COMMAND = "python -m benchmarks.host"
+BEGIN, END = "<!-- benchmarks.host -->", "<!-- /benchmarks.host -->"
+HEADINGS = (
+    "--only", "contestant", "ratio", "µs", "quartiles", "C alone", "x f32 peer", "x int8 peer", "x Horner dense",
+    "floor", "reached",
+)  # fmt: skip
+
+
+def cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    """Return a row's cells under `HEADINGS`; ratios above 1 mean that this row is the faster one."""
+    mine = row.name == HORNER
+    name = f"{HORNER} {row.plan}" if mine else row.name
+    return [
+        row.only,
+        f"{name} {row.arithmetic}",
+        f"{row.ratio:,.1f}" if mine else "",
+        f"{row.call.median:,.1f}",
+        f"{row.call.lower:,.1f} to {row.call.upper:,.1f}",
+        f"{row.bare.median:,.1f}" if row.bare else "",
+        _times(speedup(row, fastest(rows, "float32"))),
+        _times(speedup(row, fastest(rows, "int8"))),
+        _times(speedup(row, ours(rows, DENSE, row.arithmetic))) if mine else "",
+        f"{row.floor:,.1f}" if row.floor else "",
+        f"{100 * row.floor / row.bare.median:.0f} %" if row.floor and row.bare else "",
+    ]
+
+
+def table(workload: Workload, rows: Sequence[Row]) -> Table:
+    """Return one workload's rows for the terminal."""
+    made = Table(title=workload.name, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in HEADINGS[1:]:
+        made.add_column(heading, justify="left" if heading == "contestant" else "right", no_wrap=True)
+    for row in rows:
+        made.add_row(*cells(row, rows)[1:], style="bold" if row.name == HORNER else "")
+    return made
+
+
+def target_table(targets: Sequence[Target]) -> Table:
+    """Return the targets for the terminal."""
+    made = Table(title="Targets", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("target", "wanted", "measured", "", "rows"):
+        made.add_column(heading, justify="right" if heading in ("wanted", "measured") else "left")
+    for target in targets:
+        made.add_row(*_target(target))
+    return made
+
+
+def write(
+    path: Path, machine: Machine, results: Mapping[str, Sequence[Row]], targets: Sequence[Target], date: str
+) -> None:
+    """Replace the generated part of the document.
+
+    Raises
+    ------
+    ValueError
+        When the document has no such part.
+    """
+    text = path.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{path} must have the lines {BEGIN} and {END} once each")
+    before, rest = text.split(BEGIN)
+    lines = "\n".join(_markdown(machine, results, targets, date))
+    write_atomic(path, f"{before}{BEGIN}\n\n{lines}\n\n{END}{rest.split(END)[1]}")
+
+
+def _markdown(
+    machine: Machine, results: Mapping[str, Sequence[Row]], targets: Sequence[Target], date: str
+) -> Iterator[str]:
+    yield "### Machine"
+    yield ""
+    peaks = machine.peaks
+    caches = ", ".join(f"{name} {size}" for name, size in machine.caches.items())
+    yield from _grid(
+        ("", ""),
+        [
+            ("Measured", date),
+            ("Processor", f"{machine.processor}, {machine.cores} cores, one used"),
+            ("Instructions", " ".join(machine.flags)),
+            ("Data caches of a core", caches),
+            ("System", f"{machine.system}, Python {machine.python}"),
+            ("C compiler", machine.compiler),
+            ("Packages", ", ".join(f"{name} {version}" for name, version in machine.packages.items())),
+            ("Peaks, multiply-accumulates", ", ".join(f"{kind} {rate:.0f} G/s" for kind, rate in peaks.macs.items())),
+            ("Peaks, reading", ", ".join(f"{level.name} {level.bandwidth:.0f} GB/s" for level in peaks.memory)),
+        ],
+    )
+    yield ""
+    yield "### Targets"
+    yield ""
+    yield from _grid(
+        ("target", "wanted", "measured", "", "rows", "again"), [(*_target(t), _command(t.command)) for t in targets]
+    )
+    for name, rows in results.items():
+        yield ""
+        yield f"### {name}"
+        yield ""
+        yield from _grid((*HEADINGS[1:], "again"), [(*cells(row, rows)[1:], _command(row.only)) for row in rows])
+
+
+def _target(target: Target) -> tuple[str, ...]:
+    met = "met" if target.met else "not met"
+    return target.text, f"{target.wanted:g}x", f"{target.measured:.2f}x", met, target.rows
+
+
+def _command(only: str) -> str:
+    return f"`{COMMAND} --only {only}`"
+
+
+def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _times(ratio: float) -> str:
+    return "" if math.isnan(ratio) else f"{ratio:.2f}x"
