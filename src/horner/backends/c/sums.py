@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from horner.basis import Axis, Nodes
+import numpy as np
+
+from horner.basis import Axis, Nodes, gram
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Run:
         How the segment is summed.
     alone
         Whether it is the axis's only run.
+    newton
+        Whether its coefficients are stored in Newton's basis; else in Gram's.
     """
 
     first: int
@@ -31,6 +35,7 @@ class Run:
     terms: int
     nodes: Nodes
     alone: bool = False
+    newton: bool = False
 
     @property
     def open(self) -> str:
@@ -43,6 +48,22 @@ class Run:
     def close(self) -> str:
         """The end of that block."""
         return "}" if self.open else ""
+
+    @property
+    def to_newton(self) -> tuple[tuple[int, ...], ...]:
+        """The matrix that turns stored coefficients into Newton's; its transpose turns Newton's sums into Gram's.
+
+        >>> Run(0, 1, 5, 3, "index").to_newton
+        ((1, -2, 2), (0, 1, -3), (0, 0, 2))
+        """
+        matrix = np.eye(self.terms, dtype=int) if self.newton or self.terms == 1 else gram(self.size, self.terms)
+        return tuple(map(tuple, matrix.tolist()))
+
+    @property
+    def basis(self) -> tuple[tuple[int, ...], ...]:
+        """What position `t` counts in the sum of every order, the stored basis: ``basis[t][order]``."""
+        axis = Axis(self.size, degree=self.terms - 1, nodes=self.nodes)
+        return tuple(map(tuple, (axis.matrix @ np.array(self.to_newton)).tolist()))
 
     def at(self, t: int | str, step: int = 1) -> str:
         """Return the C expression of position `t` of segment ``s``, times `step`.
@@ -71,11 +92,22 @@ def runs(axis: Axis) -> list[Run]:
     found, first = [], 0
     for count, size, terms in axis.runs:
         # the nodes 0, 1, 2 are the same in both
-        found.append(Run(first, count, size, terms, axis.nodes if size > 3 else "index", len(axis.runs) == 1))
+        nodes = axis.nodes if size > 3 else "index"
+        newton = axis.dense or axis.nodes == "pow2"
+        found.append(Run(first, count, size, terms, nodes, len(axis.runs) == 1, newton))
         first += count * size
     return found
 
 
 def growth(axis: Axis) -> int:
-    """Return how many times larger than its inputs a gathered sum can be."""
+    """Return how many times larger than its inputs a gathered sum can be, in Newton's basis."""
     return max(max(Axis(size, None, axis.degree, axis.nodes).gather([1] * size)) for _, size, _ in axis.runs)
+
+
+def stored_growth(axis: Axis) -> int:
+    """Return how many times larger than its inputs a gathered sum can be, in the stored basis.
+
+    >>> growth(Axis(5, degree=2)), stored_growth(Axis(5, degree=2))
+    (10, 8)
+    """
+    return max(int(np.abs(np.array(run.basis)).sum(0).max()) for run in runs(axis))

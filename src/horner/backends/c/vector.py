@@ -8,7 +8,7 @@ import numpy as np
 
 from horner.backends.c.part import Scratch
 from horner.backends.c.sums import Run, runs
-from horner.backends.c.types import FLOAT, INT64, CType, Table, literals, table
+from horner.backends.c.types import FLOAT, UINT32, UINT64, CType, Table, literals, table
 from horner.program.weights import Positional
 
 
@@ -19,7 +19,9 @@ class Vector:
     Parameters
     ----------
     value
-        The C expression of the element at ``channel``.
+        The C expression of the element at ``channel``, before `shift`.
+    shift
+        A left shift that all elements have in common.
     table
         Its constants, None where all elements are one number.
     scratch
@@ -29,6 +31,7 @@ class Vector:
     """
 
     value: str
+    shift: int = 0
     table: Table | None = None
     scratch: Scratch | None = None
     runs: tuple[Run, ...] = ()
@@ -41,7 +44,9 @@ class Vector:
     @property
     def sum_type(self) -> CType:
         """The type in which coefficients are spread."""
-        return FLOAT if self.scratch is not None and self.scratch.type is FLOAT else INT64
+        if self.scratch is None or self.scratch.type is FLOAT:
+            return FLOAT
+        return UINT32 if self.scratch.type.bytes <= 4 else UINT64  # what is on the way may wrap
 
 
 def vector(name: str, stored: Positional) -> Vector:
@@ -49,9 +54,17 @@ def vector(name: str, stored: Positional) -> Vector:
     values = stored.expand()
     if np.unique(values).size == 1:
         return Vector(literals(values[:1])[0])
-    expanded = table(name, values)
-    coefficients = table(f"{name}_coefficients", stored.effective)
+    shift = 0
+    if values.dtype.kind != "f":
+        bits = int(np.bitwise_or.reduce(values))
+        shift = (bits & -bits).bit_length() - 1
+    expanded = table(name, values >> shift if shift else values)
+    plain = table(name, values)
+    effective = stored.effective
+    if plain.type.bytes <= 4 and plain.type is not FLOAT:
+        effective = effective.astype(np.int32)  # wraps, as its sums do
+    coefficients = table(f"{name}_coefficients", effective)
     if coefficients.bytes >= expanded.bytes:
-        return Vector(f"{name}[channel]", expanded)
-    scratch = Scratch(name, expanded.type, values.size)
-    return Vector(f"{name}[channel]", coefficients, scratch, tuple(runs(stored.axes[0])))
+        return Vector(f"{name}[channel]", shift, expanded)
+    scratch = Scratch(name, plain.type, values.size, f"{name}_expand")
+    return Vector(f"{name}[channel]", 0, coefficients, scratch, tuple(runs(stored.axes[0])))

@@ -7,121 +7,181 @@ from typing import Any
 
 import numpy as np
 
-from horner.backends.c.part import Part, Scratch, Site, part, shape
-from horner.backends.c.sums import growth, runs
-from horner.backends.c.types import FLOAT, INT32, INT64, UINT8, CType, Table, signed, table
-from horner.backends.c.vector import vector
+from horner.backends.c.core import Core, coefficients, compact
+from horner.backends.c.part import Padding, Scratch, Site, Step, shape, steps
+from horner.backends.c.rescale import rescale
+from horner.backends.c.streams import Reach, Stream
+from horner.backends.c.sums import runs, stored_growth
+from horner.backends.c.types import FLOAT, INT16, INT32, INT64, UINT8, UINT32, UINT64, CType, Table, signed, table
+from horner.backends.c.vector import Vector, vector
 from horner.basis import Axis
-from horner.program.bounds import accumulator
-from horner.program.integer import INT8_HIGH, INT8_LOW, INT32_HIGH
+from horner.program.bounds import accumulator, largest_input
+from horner.program.integer import INT32_HIGH
 from horner.program.layers import Conv
-from horner.program.schedule import AXES, COL, IN, ROW, Schedule, core, count, plan
+from horner.program.schedule import AXES, COL, DENSE, IN, OUT, ROW, Schedule, count, plan
 from horner.program.weights import Ranked
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The values one stage hands to the next, as the templates read them.
+    """The values one stage hands to the next.
 
     Parameters
     ----------
-    name
-        `input`, `channels`, `rows` or `window`.
     type
         Of its elements.
-    low, high
-        Their range; the values of the input before its zero point is subtracted excepted.
+    bound
+        Of their magnitudes, once the zero point is subtracted.
     zero
         The zero point still to be subtracted.
     """
 
-    name: str
     type: CType
-    low: int
-    high: int
+    bound: int
     zero: int = 0
 
-    def gathered(self, name: str, axis: Axis) -> Stage:
-        """Return the stage that gathers this one along an axis."""
-        low, high = self.low * growth(axis), self.high * growth(axis)
-        return Stage(name, self.type if self.type is FLOAT else signed(low, high), low, high)
+    def gathered(self, axis: Axis, sums: CType) -> Stage:
+        """Return the stage that gathers this one along an axis; sums wider than the accumulators wrap as they do."""
+        if sums is FLOAT:
+            return Stage(FLOAT, 0)
+        bound = self.bound * stored_growth(axis)
+        kind = max(INT16, signed(-bound, bound), key=lambda t: t.bytes)
+        return Stage(min(kind, INT32 if sums is UINT32 else INT64, key=lambda t: t.bytes), bound)
 
 
-@part.register
-def _(layer: Conv, site: Site) -> Part:
+@dataclass(frozen=True)
+class Plan:
+    """What was decided about a convolution: the schedule, its axes as that sees them, its stages and types."""
+
+    schedule: Schedule
+    axes: tuple[Axis, Axis, Axis, Axis]
+    map: Stage
+    rows: Stage
+    window: Stage
+    sums: CType
+    result: CType
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Coefficients along each axis."""
+        return tuple(axis.coefficients for axis in self.axes)
+
+
+@steps.register
+def _(layer: Conv, site: Site) -> tuple[Step, ...]:
+    decided = _decide(layer, site)
+    main = _main(layer, site, decided)
+    return (_gather(layer, site, decided), main) if IN in decided.schedule.kept else (main,)
+
+
+def _decide(layer: Conv, site: Site) -> Plan:
     source = site.sources[0]
     schedule = plan(layer, source, site.result)
-    bound = accumulator(layer, source, schedule) if site.integer else 0
-    sums = FLOAT if not site.integer else INT32 if bound <= INT32_HIGH else INT64
-    axes = _axes(layer, schedule)
-    sizes = dict(zip(AXES, (axis.coefficients for axis in axes), strict=True))
-    map_stage, row_stage, window = _stages(layer, axes, schedule, site)
-    tables = [table(f"{site.name}_core", core(layer, schedule))]
-    planes = layer.groups * sizes["in"]
-    scratch = _buffers(planes, sizes, site, map_stage, row_stage, window)
-    context: dict[str, Any] = {
-        "layer": layer,
-        "kernel": layer.weights.shape[2:],
-        "reused": schedule.reused,
-        "by_level": schedule.by_level,
-        "axes": dict(zip(AXES, map(runs, axes), strict=True)),
-        "sizes": sizes,
-        "planes": planes,
-        "taps": sizes["in"] * sizes["row"] * sizes["col"],
-        "filters_per_group": site.result.shape[0] // layer.groups,
-        "map": map_stage,
-        "rows": row_stage,
-        "window": window,
-        "A": sums,
-        "core": tables[0],
-    }
-    if isinstance(layer.weights, Ranked) and schedule.by_level:
-        tables.append(Table(f"{site.name}_levels", UINT8, _packed(layer.weights)))
-        scratch.append(Scratch("levels", sums, 1 << layer.weights.level_bits))
-        context["curve"] = runs(layer.weights.curve)[0]
-    for name, stored in (("bias", layer.bias), ("multiplier", layer.output.multiplier)):
-        form = context[name] = vector(f"{site.name}_{name}", stored) if stored is not None else None
-        tables += [form.table] if form is not None and form.table is not None else []
-        scratch += [form.scratch] if form is not None and form.scratch is not None else []
-    return Part("conv.c.jinja", _notes(layer, site, schedule, sums, bound), context, tuple(tables), tuple(scratch))
-
-
-def _axes(layer: Conv, schedule: Schedule) -> list[Axis]:
-    """The axes as the schedule sees them: those it does not reuse are dense."""
-    return [
+    sums, result = FLOAT, FLOAT
+    if site.integer:
+        # only the last sum must fit: those before it may wrap and nothing is lost
+        fits = accumulator(layer, source, DENSE) <= INT32_HIGH
+        sums, result = (UINT32, INT32) if fits else (UINT64, INT64)
+    axes = tuple(
         layer.weights.axes[i] if i in schedule.kept else Axis(length)  # type: ignore[union-attr]
         for i, length in enumerate(layer.weights.shape)
-    ]
-
-
-def _stages(layer: Conv, axes: list[Axis], schedule: Schedule, site: Site) -> tuple[Stage, Stage, Stage]:
-    """The map, the line of rows, and the window, each of which may be the stage before it.
-
-    Channels are gathered over the whole map, rows over one row of outputs, columns over one output. A layer that
-    sees its whole input at once finds its window in the map.
-    """
-    zero = site.sources[0].zero_point
-    stage = rows = window = Stage("input", site.activation, INT8_LOW - zero, INT8_HIGH - zero, zero)
+    )
+    stage = Stage(site.activation, largest_input(source) if site.integer else 0, source.zero_point)
     if IN in schedule.kept:
-        stage = rows = window = stage.gathered("channels", axes[IN])
-    if ROW in schedule.kept:
-        rows = window = stage.gathered("rows", axes[ROW])
-    whole = site.sources[0].shape[1:] == layer.weights.shape[2:] and not any(layer.padding)
-    if not whole or {ROW, COL} & set(schedule.kept):
-        window = rows.gathered("window", axes[COL])
-    return stage, rows, window
+        stage = stage.gathered(axes[IN], sums)
+    rows = stage.gathered(axes[ROW], sums)
+    return Plan(schedule, axes, stage, rows, rows.gathered(axes[COL], sums), sums, result)  # type: ignore[arg-type]
 
 
-def _buffers(planes: int, sizes: dict[str, int], site: Site, *stages: Stage) -> list[Scratch]:
-    """Return a buffer for every stage that is one of its own."""
+def _gather(layer: Conv, site: Site, decided: Plan) -> Step:
+    """Channels, gathered at every pixel: a stream of its own, so that the rows before it are needed once."""
     _, height, width = site.sources[0].shape
-    lengths = {
-        "channels": planes * height * width,
-        "rows": planes * sizes["row"] * width,
-        "window": planes * sizes["row"] * sizes["col"],
+    planes = layer.groups * decided.sizes[IN]
+    context = {
+        "groups": layer.groups,
+        "runs": runs(decided.axes[IN]),
+        "per_group": layer.weights.shape[IN],
+        "zero": site.sources[0].zero_point,
+        "A": decided.sums,
     }
-    own = {stage.name: stage for stage in stages if stage.name != "input"}
-    return [Scratch(name, stage.type, lengths[name]) for name, stage in own.items()]
+    made = Stream((planes, height, width), decided.map.type)
+    notes = (f"channels of {site.name} gathered, {shape(site.sources[0])} -> {shape(made)}",)
+    return Step(f"{site.name}_gather", "conv/gather.c.jinja", notes, (Reach.same(height),), (0,), made, context)
+
+
+def _main(layer: Conv, site: Site, decided: Plan) -> Step:
+    _, height, width = site.sources[0].shape
+    kernel, sizes = layer.weights.shape[2:], decided.sizes
+    planes = layer.groups * sizes[IN]
+    taps = sizes[IN] * sizes[ROW] * sizes[COL]
+    first = -layer.padding[0]
+    reach = Reach(height, layer.stride[0], first, first + (kernel[0] - 1) * layer.dilation[0] + 1)
+    columns = (site.result.shape[2] - 1) * layer.stride[1] + (kernel[1] - 1) * layer.dilation[1] + 1
+    gathered = IN in decided.schedule.kept
+    # a gathered row is itself what a kernel of one row needs
+    own_rows = not gathered or kernel[0] > 1 or any(layer.padding) or ROW in decided.schedule.kept
+    row_width = columns if own_rows else width
+    own_window = COL in decided.schedule.kept or site.result.shape[2] > 1 or row_width != sizes[COL]
+    core = _core(layer, site, decided)
+    tables = [core.table, *([core.shifts] if core.shifts else [])]
+    scratch = []
+    if own_rows:
+        scratch.append(Scratch("rows", decided.rows.type, planes * sizes[ROW] * row_width))
+    if own_window:
+        scratch.append(Scratch("window", decided.window.type, planes * sizes[ROW] * sizes[COL]))
+    context: dict[str, Any] = {
+        "layer": layer,
+        "kernel": kernel,
+        "schedule": decided.schedule,
+        "runs": dict(zip(AXES, map(runs, decided.axes), strict=True)),
+        "sizes": dict(zip(AXES, sizes, strict=True)),
+        "planes": planes,
+        "taps": taps,
+        "map": decided.map,
+        "rows": decided.rows,
+        "window": decided.window,
+        "own_rows": own_rows,
+        "own_window": own_window,
+        "row_width": row_width,
+        "left": layer.padding[1],
+        "inside": max(min(width, columns - layer.padding[1]), 0),
+        "A": decided.sums,
+        "R": decided.result,
+        "core": core,
+        "filters_per_group": site.result.shape[0] // layer.groups,
+    }
+    if isinstance(layer.weights, Ranked) and decided.schedule.by_level:
+        tables.append(Table(f"{site.name}_levels", UINT8, _packed(layer.weights)))
+        scratch.append(Scratch("levels", decided.sums, 1 << layer.weights.level_bits))
+        context["curve"] = runs(layer.weights.curve)[0]
+    for name, stored in (("bias", layer.bias), ("multiplier", layer.output.multiplier)):
+        form: Vector | None = vector(f"{site.name}_{name}", stored) if stored is not None else None
+        context[name] = form
+        tables += [form.table] if form is not None and form.table is not None else []
+        scratch += [form.scratch] if form is not None and form.scratch is not None else []
+    bound = accumulator(layer, site.sources[0], DENSE) if site.integer else 0
+    if site.integer:
+        context["rescale"] = rescale(layer.output, bound, site.target.small)
+    notes = _notes(layer, site, decided, bound)
+    padding = None
+    if layer.padding[0]:
+        padding = Padding(decided.map.type, decided.map.zero if site.integer else 0, width)
+    source = f"{site.name}_gather" if gathered else 0
+    return Step(
+        site.name, "conv.c.jinja", notes, (reach,), (source,), None, context, tuple(tables), tuple(scratch), padding
+    )
+
+
+def _core(layer: Conv, site: Site, decided: Plan) -> Core:
+    values = coefficients(layer.weights, decided.schedule)
+    out = decided.axes[OUT].orders if OUT in decided.schedule.kept else np.zeros(len(values), np.uint8)
+    if isinstance(layer.weights, Ranked) and decided.schedule.by_level:
+        return Core(table(f"{site.name}_core", values))
+    terms = runs(decided.axes[IN])[0].terms
+    places = decided.sizes[ROW] * decided.sizes[COL]
+    periods = (1, decided.sizes[COL], places, terms * places, values[0].size)
+    flat = values.reshape(len(values), -1)
+    return compact(f"{site.name}_core", flat, out[: len(values)], periods, decided.sums, site.target.small)
 
 
 def _packed(weights: Ranked) -> np.ndarray:
@@ -130,10 +190,9 @@ def _packed(weights: Ranked) -> np.ndarray:
     return np.append(np.packbits(bits.ravel(), bitorder="little"), np.uint8(0))
 
 
-def _notes(layer: Conv, site: Site, schedule: Schedule, sums: CType, bound: int) -> tuple[str, ...]:
-    source, result = site.sources[0], site.result
-    counts = count(layer, source, result, schedule)
-    weights = layer.weights
+def _notes(layer: Conv, site: Site, decided: Plan, bound: int) -> tuple[str, ...]:
+    source, result, weights = site.sources[0], site.result, layer.weights
+    counts = count(layer, source, result, decided.schedule)
     if isinstance(weights, Ranked):
         curves = "one curve" if len(weights.core) == 1 else "a curve per filter"
         stored = f"{weights.level_bits}-bit levels on {curves}, {weights.curve}"
@@ -143,8 +202,8 @@ def _notes(layer: Conv, site: Site, schedule: Schedule, sums: CType, bound: int)
         f"convolution {weights.shape[ROW]}x{weights.shape[COL]}, {shape(source)} -> {shape(result)}",
         f"stride {layer.stride}, padding {layer.padding}, dilation {layer.dilation}, groups {layer.groups}",
         f"weights: {stored}; {weights.stored} values stored at {weights.bits} bits",
-        f"sums reused: {schedule}",
+        f"sums reused: {decided.schedule}",
         f"{counts.multiplications} multiplications, {counts.additions} additions, "
         f"{counts.requantisations} requantisations",
-        f"sums in {sums}" + (f", magnitudes up to {bound}" if site.integer else ""),
+        f"sums in {decided.result}" + (f", magnitudes up to {bound} at the end" if site.integer else ""),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from horner.backends.c.part import Part, Site, part, shape
+from horner.backends.c.part import Site, Step, shape, steps
+from horner.backends.c.streams import Reach
 from horner.program.layers import Flatten
 
 
-@part.register
-def _(layer: Flatten, site: Site) -> Part:
-    return Part("flatten.c.jinja", (f"flatten, {shape(site.sources[0])} -> {shape(site.result)}",))
+@steps.register
+def _(layer: Flatten, site: Site) -> tuple[Step, ...]:
+    notes = (f"flatten, {shape(site.sources[0])} -> {shape(site.result)}",)
+    return (Step(site.name, "flatten.c.jinja", notes, (Reach.whole(site.sources[0].shape[1]),), (0,)),)

@@ -1,0 +1,96 @@
+"""Text from templates: how numbers, sums and indices are written in C."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from horner.backends.c.part import shape
+from horner.backends.c.types import FLOAT, INT64, CType, literals
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill a template of the folder ``templates``."""
+    text = _templates().get_template(template).render(**context)
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text))
+
+
+def indented(code: str) -> str:
+    """Indent every line by the braces open before it, so that templates need not know how deep they stand."""
+    lines, depth = [], 0
+    for line in map(str.strip, code.splitlines()):
+        lines.append("    " * (depth - line.startswith("}")) + line if line else "")
+        depth += line.count("{") - line.count("}")
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"\{\n+", "{\n", re.sub(r"\n+( *\})", r"\n\1", "\n".join(lines)))) + "\n"
+
+
+def combine(terms: list[tuple[int, str]], kind: CType) -> str:
+    """Write a sum of multiples, additions first.
+
+    >>> from horner.backends.c.types import UINT32
+    >>> combine([(-4, "s0"), (2, "s1"), (0, "s2")], UINT32)
+    's1 * 2u - s0 * 4u'
+    """
+    suffix = ".0f" if kind is FLOAT else "u"
+    used = sorted((term for term in terms if term[0]), key=lambda term: term[0] < 0)
+    if not used:
+        return f"0{suffix}"
+    text = "" if used[0][0] > 0 else f"0{suffix}"
+    for factor, name in used:
+        text += " + " if factor > 0 and text else " - " if factor < 0 else ""
+        text += name if abs(factor) == 1 else f"{name} * {abs(factor)}{suffix}"
+    return text
+
+
+def less(number: int, kind: CType) -> str:
+    """Write the subtraction of a constant, nothing for 0."""
+    suffix = ".0f" if kind is FLOAT else "u"
+    return f" {'-' if number > 0 else '+'} {abs(number)}{suffix}" if number else ""
+
+
+def affine(variable: str, step: int, offset: int = 0) -> str:
+    """Write ``variable * step + offset``; a variable that is a number is computed with.
+
+    >>> affine("row", 2, -1), affine("row", 1), affine("0", 2, -1)
+    ('row * 2 - 1', 'row', '-1')
+    """
+    if variable.isdigit():
+        return str(int(variable) * step + offset)
+    text = variable if step == 1 else f"{variable} * {step}"
+    return f"{text} {'+' if offset > 0 else '-'} {abs(offset)}" if offset else text
+
+
+def rounded(value: str, kind: CType, shift: int) -> str:
+    """Write a rounding right shift."""
+    return f"round{64 if kind is INT64 else 32}({value}, {shift})" if shift else value
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {
+        "plus": lambda number: f" {'+' if number > 0 else '-'} {abs(number)}" if number else "",
+        "minus": lambda number: f" {'-' if number > 0 else '+'} {abs(number)}" if number else "",
+        "times": lambda text, factor: text if factor == 1 else f"{text} * {factor}",
+        "at": lambda read, position: re.sub(r" \+ 0\b", "", read % position),
+        "finite": math.isfinite,
+        "float_literal": lambda number: literals(np.array([number], np.float32))[0],
+        "combine": combine,
+        "less": less,
+        "affine": affine,
+    }
+    environment.globals |= {"shape": shape, "round": rounded}
+    return environment
