@@ -20,7 +20,7 @@ from horner import load
 from horner.cli import _identifier, main
 from horner.data import embedded, idx
 
-VERBS = ["train", "approximate", "eval", "account", "export", "demo"]
+VERBS = ["train", "approximate", "eval", "account", "export", "simulate", "demo"]
 GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
 NOTICE = "are not the official ones"
 
@@ -131,7 +131,7 @@ def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
         page = horner(verb, "--help")
         assert page.code == 0
         assert page.err == ""
-        assert {"--json", "-o, --output" if verb not in ("eval", "account") else "FILE.horner"} <= set(
+        assert {"--json", "-o, --output" if verb not in ("eval", "account", "simulate") else "FILE.horner"} <= set(
             re.findall(r"--json|-o, --output|FILE\.horner", page.out)
         )
         assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
@@ -151,6 +151,10 @@ def test_the_version_is_printed():
         (["train", "lenet5", "--data", "mnist", "-o", "x", "--epochs", "0"], "--epochs"),
         (["train", "lenet5", "--data", "folder:x", "-o", "x", "--size", "28"], "28 is not HxW"),
         (["demo", "--data", "cifar-10"], "--data"),
+        (["export", "m.horner", "--to", "safetensors", "-o", "x", "--target", "cortex-m4"], "are of --to c"),
+        (["export", "m.horner", "--to", "c", "-o", "x", "--layout", "make"], "--layout"),
+        (["simulate", "m.horner", "--data", "mnist"], "Missing option '--target'"),
+        (["simulate", "m.horner", "--target", "cortex-m4", "--data", "mnist", "-n", "0"], "-n"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_exit_2(arguments, says, tmp_path, monkeypatch):
@@ -200,6 +204,59 @@ def test_export_writes_c_and_tensors_and_says_how_large(program, tmp_path):
     named = horner("export", program, "--to", "c", "-o", tmp_path, "--name", "digits")
     assert named.out.startswith(f"{tmp_path / 'digits.c'}: ")
     assert "'9 lives' cannot name" in horner("export", program, "--to", "c", "-o", "x", "--name", "9 lives").complaint
+
+
+def test_export_for_a_chip_knows_flash_and_ram_and_the_emulator_agrees(program, data_dir, tmp_path):
+    command = ["export", program, "--to", "c", "--target", "cortex-m0plus", "-o", tmp_path]
+    known = horner(*command, "--json").json["footprint"]
+    assert known["flash"] == sum(layer["code"] + layer["constants"] for layer in known["layers"])
+    table = horner(*command).out
+    assert "Flash and RAM on cortex-m0plus, in bytes" in table
+    assert re.search(rf"^ *total .* {known['flash']:,} *$", table, re.MULTILINE)
+    assert f"RAM {known['ram']:,} = arena {known['arena']:,} + stack {known['stack']['bytes']:,}" in table
+    data = ["--data", "mnist", "--data-dir", data_dir]
+    emulated = horner("simulate", program, "--target", "cortex-m0plus", *data, "-n", 3, "--json").json
+    assert emulated["footprint"] == known
+    assert emulated["images"] == 3
+    assert 0 < emulated["stack"] <= known["stack"]["bytes"]
+    evaluated = horner("simulate", program, "--target", "cortex-m0plus", *data, "-n", 3)
+    assert (
+        f"stack: {emulated['stack']:,} bytes touched, {known['stack']['bytes']:,} known before running" in evaluated.out
+    )
+    assert "Instructions, not cycles" in evaluated.out
+    assert re.search(r"^accuracy on them: \d+\.\d\d %$", evaluated.out, re.MULTILINE)
+
+
+def test_export_for_other_build_systems(program, tmp_path):
+    files = horner("export", program, "--to", "c", "--layout", "arduino", "-o", tmp_path / "a", "--json").json["files"]
+    assert str(tmp_path / "a" / "src" / "lenet_5.h") in files
+    assert "CMakeLists.txt: " in horner("export", program, "--to", "c", "--layout", "cmake", "-o", tmp_path / "c").out
+
+
+@pytest.mark.parametrize("module", ["ziglang", "elftools"])
+def test_without_the_tools_for_chips_the_c_is_written_and_one_line_says_what_is_missing(module, program, tmp_path):
+    command = ["export", program, "--to", "c", "--target", "cortex-m4", "-o", tmp_path]
+    result = end(start(*command, code=f"sys.modules['{module}'] = None"))
+    assert result.code == 0
+    assert (tmp_path / "lenet_5.c").exists()
+    (line,) = result.err.splitlines()
+    assert re.fullmatch(rf"horner: flash and RAM are not known: .* needs {module}: pip install 'horner\[mcu\]'", line)
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "remedy"),
+    [
+        ("ziglang", "cortex-m4", r"pip install 'horner\[mcu\]'"),
+        ("unicorn", "rv32imc", r"pip install 'horner\[mcu\]'"),
+        ("elftools", "cortex-m33", r"pip install 'horner\[mcu\]'"),
+        ("wasmtime", "wasm32", "pip install wasmtime"),
+    ],
+)
+def test_without_an_emulator_one_line_says_how_to_get_it(module, target, remedy, program, data_dir):
+    command = ["simulate", program, "--target", target, "--data", "mnist", "--data-dir", data_dir, "-n", 1]
+    result = end(start(*command, code=f"sys.modules['{module}'] = None"))
+    assert (result.code, result.out) == (1, "")
+    assert re.fullmatch(rf".* needs {module}: {remedy}", result.complaint)
 
 
 def test_any_file_name_makes_a_c_identifier():
@@ -311,6 +368,18 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
         "output": ([*approximate[:-1], folder / "x", "--plan", "afsc"], f"cannot write {folder}/x: Not a directory"),
         "output folder": ([*approximate[:-1], tmp_path, "--plan", "afsc"], f"cannot write {tmp_path}: Is a directory"),
         "export": (["export", program, "--to", "c", "-o", folder], f"cannot write {folder}/lenet_5.c: "),
+        "target": (
+            ["export", program, "--to", "c", "--target", "pdp11", *out],
+            "no target 'pdp11'; choose from cortex-m0plus",
+        ),
+        "simulated target": (
+            ["simulate", program, "--target", "pdp11", *mnist],
+            "no target 'pdp11'; choose from .*wasm32",
+        ),
+        "simulated colours": (
+            ["simulate", program, "--target", "cortex-m4", "--data", f"folder:{pictures}"],
+            f"{program} reads images of 1x28x28 .* are 3x32x32; --size 28x28 --channels 1 converts them",
+        ),
         "demo": (["demo", "--data-dir", data_dir, "-o", folder], f"{folder}"),
     }
 

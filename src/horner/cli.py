@@ -18,7 +18,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from horner import __version__
-from horner.errors import DataError, HornerError, InterruptedTrainingError
+from horner.errors import DataError, HornerError, InterruptedTrainingError, MissingToolError
 
 app = typer.Typer(
     name="horner",
@@ -43,6 +43,7 @@ Channels = Annotated[
     int | None, typer.Option(metavar="N", help="of the images of folder:PATH, 1 (grey) or 3; default: as the first has")
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+TARGETS = "cortex-m0plus, cortex-m4, cortex-m33, rv32imc, wasm32, or generic"
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="a built-in network, or package.module:function")]
 File = Annotated[Path, typer.Argument(metavar="FILE.horner", help="a program, of `horner approximate`")]
 BatchNorm = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="default: as the original has it")]
@@ -205,27 +206,83 @@ def export(
     file: File,
     to: Annotated[Literal["c", "safetensors"], typer.Option(help="C99 source, or expanded tensors for other tools")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder to write to")],
+    target: Annotated[str, typer.Option("--target", metavar="T", help=f"what the C is for: {TARGETS}")] = "generic",
+    layout: Annotated[
+        Literal["files", "cmake", "arduino"], typer.Option(help="of the C: plain files, or a library to build")
+    ] = "files",
     name: Annotated[str | None, typer.Option(metavar="NAME", help="of what is written; default: the file's")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a file in another form: C source, or tensors."""
+    """Write a file in another form: C source, or tensors.
+
+    For a chip, flash and RAM are printed, layer by layer, from a linked image.
+    """
     from horner.program.file import load
 
+    if to != "c" and (target != "generic" or layout != "files"):
+        raise typer.BadParameter("--target and --layout are of --to c")
     program = load(file)
+    sizes = None
     if to == "c":
-        from horner.backends import c
+        from horner.backends.c.firmware import footprint_of
+        from horner.backends.c.firmware.layout import write_layout
+        from horner.backends.c.targets import target as find_target
 
-        written = c.write(program, output, name or _identifier(file.stem))
+        chip = find_target(target)
+        name = name or _identifier(file.stem)
+        written = write_layout(program, output, name, layout)
+        try:
+            sizes = footprint_of(program, chip, name)
+        except MissingToolError as missing:
+            _say(f"horner: flash and RAM are not known: {missing}")
     else:
         from horner.program.exchange import save_safetensors
 
         written = [output / f"{name or file.stem}.safetensors"]
         save_safetensors(program, written[0])
-    sizes = {str(path): path.stat().st_size for path in written}
+    files = {str(path): path.stat().st_size for path in written}
     if as_json:
-        print(json.dumps({"files": sizes}))
+        print(json.dumps({"files": files, **({"footprint": sizes.to_dict()} if sizes else {})}))
     else:
-        print("\n".join(f"{path}: {size:,} bytes" for path, size in sizes.items()))
+        print("\n".join(f"{path}: {size:,} bytes" for path, size in files.items()))
+        if sizes:
+            _print(sizes.table())
+
+
+@app.command()
+def simulate(
+    file: File,
+    target: Annotated[str, typer.Option("--target", metavar="T", help=TARGETS)],
+    data: Data,
+    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 10,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
+    data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
+    as_json: Json = False,
+) -> None:
+    """Run images on an emulated chip: outputs compared with the reference, instructions counted, stack measured.
+
+    Instructions are not cycles: an emulator has no pipeline, no flash and no bus to wait for.
+    """
+    from horner.backends.c.firmware import simulate as run
+    from horner.backends.c.targets import target as find_target
+    from horner.data.progress import counting
+    from horner.evaluation import accuracy, expect_fit
+    from horner.program.file import load
+
+    program, chip = load(file), find_target(target)
+    images = _load(data, data_dir, size, channels)
+    expect_fit(str(file), program.input.shape, program.output.size, images)
+    part = getattr(images, split).take(count)
+    with counting(f"simulating {chip.title}") as report:
+        result = run(program, part.images, chip, _identifier(file.stem), report)
+    right = accuracy(result.outputs, part.labels)
+    if as_json:
+        print(json.dumps({**result.to_dict(), "accuracy": right}))
+    else:
+        _print(result.table())
+        print(f"accuracy on them: {right:.2f} %")
 
 
 @app.command()

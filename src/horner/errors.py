@@ -29,9 +29,17 @@ class CompileError(HornerError):
     """The C compiler is missing or refused the generated code."""
 
 
+class MissingToolError(CompileError):
+    """A package that an optional feature needs is not installed; the message says how to get it."""
+
+
 class TrainingError(HornerError):
     """A training run cannot start, go on or resume as asked."""
 
 
 class InterruptedTrainingError(TrainingError):
     """The user stopped a run; the message says how to go on."""
+
+
+class SimulationError(HornerError):
+    """The emulated chip stopped, or computed something else than the reference."""
