@@ -230,7 +230,7 @@ def export(
 
         chip = find_target(target)
         name = name or _identifier(file.stem)
-        written = write_layout(program, output, name, layout)
+        written = write_layout(program, output, name, chip.name, layout)
         try:
             sizes = footprint_of(program, chip, name)
         except MissingToolError as missing:

@@ -17,8 +17,10 @@ COPY = Program(Input((1, 2, 2)), (MaxPool(0, (1, 1), (1, 1)),))
 HEADER = """#include <stdint.h>
 #define NETWORK_INPUT_SIZE 4
 #define NETWORK_OUTPUT_SIZE 4
+void network_init(void);
 void network_run(const int8_t *input, int8_t *output);
 """
+INIT = "void network_init(void) {}\n"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +39,7 @@ def by_hand():
     """Link a source written by hand in the place of a network's."""
 
     def build(text: str, chip: str, optimise: str = "-Os") -> Firmware:
-        source = CSource("network", '#include "network.h"\n' + text, HEADER, 0, 0)
+        source = CSource("network", f'#include "network.h"\n{INIT}{text}', HEADER, 0, 0)
         return link(COPY, source, dataclasses.replace(target(chip), optimise=optimise))
 
     return build

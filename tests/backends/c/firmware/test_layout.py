@@ -31,7 +31,7 @@ def run(*command, **options):
 
 
 def test_cmake_builds_the_library_and_its_example(lenet, images, tmp_path):
-    written = write_layout(lenet, tmp_path, "digits", "cmake")
+    written = write_layout(lenet, tmp_path, "digits", layout="cmake")
     assert {path.name for path in written} == {"digits.c", "digits.h", "example.c", "CMakeLists.txt"}
     compiler = tmp_path / "cc"
     compiler.write_text(f'#!/bin/sh\nexec {" ".join(ZIG)} "$@"\n')
@@ -54,7 +54,7 @@ def test_cmake_builds_the_library_and_its_example(lenet, images, tmp_path):
 
 
 def test_the_arduino_sketch_classifies_what_comes_over_the_serial_port(lenet, images, tmp_path):
-    written = write_layout(lenet, tmp_path, "digits", "arduino")
+    written = write_layout(lenet, tmp_path, "digits", layout="arduino")
     names = {str(path.relative_to(tmp_path)) for path in written}
     assert names == {"src/digits.c", "src/digits.h", "library.properties", "examples/Classify/Classify.ino"}
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == names
@@ -74,5 +74,5 @@ def test_the_arduino_sketch_classifies_what_comes_over_the_serial_port(lenet, im
 @pytest.mark.parametrize("layout", ["files", "cmake", "arduino"])
 def test_a_name_that_c_cannot_have_writes_nothing(lenet, layout, tmp_path):
     with pytest.raises(ProgramError, match="cannot name a network"):
-        write_layout(lenet, tmp_path, "9 lives", layout)
+        write_layout(lenet, tmp_path, "9 lives", layout=layout)
     assert list(tmp_path.iterdir()) == []

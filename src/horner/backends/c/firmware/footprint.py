@@ -114,7 +114,7 @@ def footprint(firmware: Firmware) -> Footprint:
     code = owners_of_code(image, owners)
     constants = np.concatenate([owners_of_data(image, section, owners) for section in (".rodata", ".data")])
     rows = [*enumerate(owners.names), (-1, "shared")]
-    entries = [f"{name}_run"] + [f"{name}_init"] * (f"{name}_init" in image.addresses)
+    entries = (f"{name}_init", f"{name}_run")
     element = 1 if firmware.program.integer else 4
     return Footprint(
         firmware.target.name,

@@ -76,7 +76,7 @@ def build(
         When the target is no chip, or when zig refuses the code.
     """
     chip = find_target(target) if isinstance(target, str) else target
-    return link(program, generate(program, name), chip, cache)
+    return link(program, generate(program, name, chip.name), chip, cache)
 
 
 def link(program: Program, source: CSource, chip: Target, cache: str | os.PathLike[str] | None = None) -> Firmware:
@@ -104,7 +104,6 @@ def sources(program: Program, source: CSource) -> dict[str, str]:
         .render(
             name=source.name,
             T="int8_t" if program.integer else "float",
-            init=f"{source.name}_init(void)" in source.header,
         )
     )
     script = templates().get_template("link.ld").render()

@@ -9,14 +9,18 @@ from typing import Literal
 from horner import __version__
 from horner._files import write_atomic
 from horner.backends.c.firmware.image import templates
-from horner.backends.c.source import write
+from horner.backends.c.source import generate, write
 from horner.program.program import Program
 
 Layout = Literal["files", "cmake", "arduino"]
 
 
 def write_layout(
-    program: Program, directory: str | os.PathLike[str], name: str = "network", layout: Layout = "files"
+    program: Program,
+    directory: str | os.PathLike[str],
+    name: str = "network",
+    target: str = "generic",
+    layout: Layout = "files",
 ) -> list[Path]:
     """Write a network's C and what a build system needs beside it; return the paths.
 
@@ -34,23 +38,20 @@ def write_layout(
         When a file cannot be written.
     """
     folder = Path(directory)
+    about = {"name": name, "T": "int8_t" if program.integer else "float", "version": __version__}
+
+    def fill(files: dict[str, str]) -> list[Path]:
+        texts = {file: templates().get_template(template).render(about) for file, template in files.items()}
+        return [write_atomic(folder / file, text) for file, text in texts.items()]
+
     if layout == "arduino":
-        written = write(program, folder / "src", name)
-        example = written.pop()  # for a host; the sketch takes its place
-        example.unlink()
-        beside = {
+        source = generate(program, name, target)
+        sources = {f"src/{name}.c": source.source, f"src/{name}.h": source.header}
+        written = [write_atomic(folder / file, text) for file, text in sources.items()]
+        sketch = {
             "library.properties": "library.properties.jinja",
             "examples/Classify/Classify.ino": "Classify.ino.jinja",
         }
-    else:
-        written = write(program, folder, name)
-        beside = {"CMakeLists.txt": "CMakeLists.txt.jinja"} if layout == "cmake" else {}
-    header = next(path for path in written if path.suffix == ".h").read_text(encoding="utf-8")
-    about = {
-        "name": name,
-        "T": "int8_t" if program.integer else "float",
-        "version": __version__,
-        "init": f"{name}_init(void)" in header,
-    }
-    texts = {file: templates().get_template(template).render(about) for file, template in beside.items()}
-    return [*written, *(write_atomic(folder / file, text) for file, text in texts.items())]
+        return [*written, *fill(sketch)]
+    written = write(program, folder, name, target)
+    return [*written, *fill({"CMakeLists.txt": "CMakeLists.txt.jinja"})] if layout == "cmake" else written

@@ -28,8 +28,7 @@ class Native:
         library = ctypes.CDLL(str(shared_library(files)))
         self.stack: int | None = None
         self._run = getattr(library, f"{source.name}_run")
-        if f"{source.name}_init(void)" in source.header:
-            getattr(library, f"{source.name}_init")()
+        getattr(library, f"{source.name}_init")()
 
     def run(self, data: bytes, size: int) -> bytes:
         """Classify one image."""

@@ -169,7 +169,7 @@ def _start(program: Program, chip: Target, name: str) -> tuple[Machine, Footprin
         firmware = build(program, chip, name)
         image = read(firmware.path, f"{name}.c")
         return Chip(image, chip.name, owners_of_code(image, Owners(name, program.names))), footprint(firmware)
-    source = generate(program, name)
+    source = generate(program, name, chip.name)
     if chip.name == "wasm32":
         return WebAssembly(build_module(program, source, chip), name), None
     return Native(source), None

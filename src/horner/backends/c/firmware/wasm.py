@@ -37,8 +37,15 @@ def build_module(program: Program, source: CSource, target: Target) -> Path:
         .get_template("buffers.c.jinja")
         .render(name=source.name, T="int8_t" if program.integer else "float"),
     }
-    entries = [f"{source.name}_run"] + [f"{source.name}_init"] * (f"{source.name}_init(void)" in source.header)
-    exported = (*entries, "network_input", "network_output", "__stack_pointer", "__data_end", "__global_base")
+    exported = (
+        f"{source.name}_init",
+        f"{source.name}_run",
+        "network_input",
+        "network_output",
+        "__stack_pointer",
+        "__data_end",
+        "__global_base",
+    )
     flags = (*target.flags, target.optimise, "-std=c99", "-Wall", "-Wextra", "-Werror", "-nostdlib")
     link = ("-Wl,--no-entry", "-Wl,-z,stack-size=65536", *(f"-Wl,--export={name}" for name in exported))
     return built(files, ".wasm", flags=(*flags, *link), compiler=ZIG)
@@ -78,8 +85,7 @@ class WebAssembly:
         self._run = self._exports[f"{name}_run"]
         self._fuel = 0
         self.stack: int | None = 0
-        if f"{name}_init" in self._exports:
-            self._exports[f"{name}_init"](self._store)
+        self._exports[f"{name}_init"](self._store)
 
     def run(self, data: bytes, size: int) -> bytes:
         """Classify one image."""
