@@ -254,7 +254,7 @@ def simulate(
     file: File,
     target: Annotated[str, typer.Option("--target", metavar="T", help=TARGETS)],
     data: Data,
-    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 10,
+    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 100,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
     data_dir: DataDir = None,
     size: Size = None,

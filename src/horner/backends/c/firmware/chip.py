@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from horner.backends.c.firmware.elf import Image, Section
+from horner.backends.c.firmware.count import InstructionCounter
+from horner.backends.c.firmware.elf import Image
 from horner.backends.c.firmware.extras import need
 from horner.backends.c.firmware.instructions import instructions
-from horner.backends.c.firmware.layers import SHARED
 from horner.errors import SimulationError
 
 _MODELS = {
@@ -55,14 +55,13 @@ class Chip:
 
     def __init__(self, image: Image, target: str, owners: np.ndarray) -> None:
         self._unicorn = need("unicorn", "the emulator")
-        self._image, self._owners = image, owners
-        self._text = image.sections[".text"]
-        self._blocks: Counter[tuple[int, int, int]] = Counter()
-        self._owner = SHARED
+        self._image = image
+        text = image.sections[".text"]
+        code = instructions(image, text, text.address, text.address + text.size)
+        self._counter = InstructionCounter(text, owners, np.array([address - text.address for address, _ in code]))
         self._runs = 0
         self.stack: int | None = 0
         self._wait = image.addresses["firmware_wait_for_image"]
-        self._starts = _starts(image, self._text)
         self._emulator = self._start(target)
         stack = image.sections[".stack"]
         self._stack = (image.addresses["stack_bottom"], stack.address + stack.size)
@@ -70,8 +69,7 @@ class Chip:
 
     def run(self, data: bytes, size: int) -> bytes:
         """Classify one image: put `data` into the input, run to the end, return `size` bytes of the output."""
-        self._blocks.clear()
-        self._owner = SHARED
+        self._counter.clear()
         pattern = _PATTERNS[self._runs % len(_PATTERNS)]
         self._runs += 1
         bottom, top = self._stack[0], self._register("SP")
@@ -85,18 +83,7 @@ class Chip:
 
     def counts(self) -> Counter[int]:
         """Return the instructions of the last run by owner; what is shared counts for the layer that called it."""
-        result: Counter[int] = Counter()
-        for caller in {caller for caller, _, _ in self._blocks}:
-            steps = np.zeros(self._text.size + 1, np.int64)
-            for (owner, address, size), times in self._blocks.items():
-                if owner == caller:
-                    steps[address - self._text.address] += times
-                    steps[address - self._text.address + size] -= times
-            executed = np.cumsum(steps)[:-1][self._starts]
-            for owner in np.unique(self._owners):
-                total = int(executed[self._owners[self._starts] == owner].sum())
-                result[caller if owner == SHARED else int(owner)] += total
-        return result
+        return self._counter.by_owner()
 
     def _start(self, target: str) -> Any:
         unicorn, image = self._unicorn, self._image
@@ -111,18 +98,10 @@ class Chip:
         for section in image.sections.values():
             if section.data:
                 emulator.mem_write(section.source, section.data)
-        end = self._text.address + self._text.size - 1
-        emulator.hook_add(unicorn.UC_HOOK_BLOCK, self._count, begin=self._text.address, end=end)
+        self._counter.attach(unicorn, emulator)
         if image.thumb:
             emulator.reg_write(unicorn.arm_const.UC_ARM_REG_SP, image.addresses["stack_top"])
         return emulator
-
-    def _count(self, emulator: Any, address: int, size: int, data: Any) -> None:
-        """Note a run of instructions without a jump; the layer that owns its last one is the one that calls."""
-        owner = self._owners[address - self._text.address + size - 1]
-        if owner != SHARED:
-            self._owner = int(owner)
-        self._blocks[self._owner, address, size] += 1
 
     def _go(self, address: int) -> None:
         try:
@@ -136,13 +115,6 @@ class Chip:
         return int(
             self._emulator.reg_read(getattr(constants, f"UC_{'ARM' if self._image.thumb else 'RISCV'}_REG_{name}"))
         )
-
-
-def _starts(image: Image, text: Section) -> np.ndarray:
-    """Return the offsets in ``.text`` at which instructions begin."""
-    return np.array(
-        [address - text.address for address, _ in instructions(image, text, text.address, text.address + text.size)]
-    )
 
 
 def _pages(image: Image) -> list[tuple[int, int]]:
