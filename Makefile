@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 
-.PHONY: setup demo test check format lock clean
+.PHONY: setup demo test check format lock bench clean
 
 setup: $(READY)
 
@@ -35,5 +36,14 @@ format: $(READY)
 lock: $(READY)
 	$(BIN)/python tools/lock.py
 
+# time the generated C against its peers, in an environment of its own; writes docs/performance.md
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks.host --write-docs
+
+$(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
-import gc
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.floors import Demands, demands, floor
 from benchmarks.machine import Peaks
 from benchmarks.timing import Timing, interleave
 from benchmarks.workloads import DENSE, Arithmetic, Workload
 from horner.backends import c
 from horner.program.account import account
-from horner.program.layers import Conv, Value
 from horner.program.program import Program
-from horner.program.schedule import Schedule, core, count, possible
-from horner.program.weights import Ranked
 
 HORNER = "Horner"
 ARITHMETICS: tuple[Arithmetic, ...] = ("int8", "float32")
-OPERAND_BYTES = {"int8": 1, "int16": 2, "float32": 4}
 
 
 @dataclass(frozen=True)
@@ -63,31 +60,46 @@ class Row:
         return self.workload if self.plan in ("", DENSE) else f"{self.workload}/{self.plan}"
 
 
-def run(workload: Workload, plans: Sequence[str], runs: int, peaks: Peaks) -> list[Row]:
+@dataclass(frozen=True)
+class Contest:
+    """A workload's rows, and what the programs of Horner's rows ask of the machine."""
+
+    rows: tuple[Row, ...]
+    demands: tuple[Demands | None, ...]
+
+    def floored(self, peaks: Peaks) -> list[Row]:
+        """Return the rows with their floors at the peaks of the machine."""
+        return [
+            row if of_layers is None else dataclasses.replace(row, floor=1e6 * floor(of_layers, peaks))
+            for row, of_layers in zip(self.rows, self.demands, strict=True)
+        ]
+
+
+def run(workload: Workload, plans: Sequence[str], runs: int) -> Contest:
     """Time every peer, and Horner dense and under the plans named, in both arithmetics."""
     rivals = list(peers.make(workload))
-    programs = [
-        (plan, arithmetic, workload.program(plan, arithmetic)) for plan in (DENSE, *plans) for arithmetic in ARITHMETICS
+    forms = [(plan, arithmetic) for plan in (DENSE, *plans) for arithmetic in ARITHMETICS]
+    programs = [workload.program(plan, arithmetic) for plan, arithmetic in forms]
+    calls = [(rival.call, rival.bare) for rival in rivals] + [
+        _calls(program, workload.images()) for program in programs
     ]
-    compiled = [c.compile(program) for _, _, program in programs]
-    inputs = [np.ascontiguousarray(program.quantise(workload.images())) for _, _, program in programs]
-    entries = [(rival.call, rival.bare) for rival in rivals] + [
-        (functools.partial(network, image), bare(network, image))
-        for network, image in zip(compiled, inputs, strict=True)
-    ]
-    calls = [call for pair in entries for call in pair if call is not None]
-    measured = iter(interleave(calls, runs))
-    timings = [(next(measured), next(measured) if alone else None) for _, alone in entries]
+    measured = iter(interleave([call for pair in calls for call in pair if call is not None], runs))
+    timings = [(next(measured), next(measured) if alone else None) for _, alone in calls]
     rows = [
         Row(workload.name, rival.name, rival.arithmetic, "", 1.0, *pair)
         for rival, pair in zip(rivals, timings[: len(rivals)], strict=True)
     ]
-    for (plan, arithmetic, program), pair in zip(programs, timings[len(rivals) :], strict=True):
-        ratio, least = account(program).coefficient_ratio, 1e6 * floor(program, peaks)
-        rows.append(Row(workload.name, HORNER, arithmetic, plan, ratio, *pair, least))
-    del rivals, compiled, entries, calls
-    gc.collect()
-    return rows
+    rows += [
+        Row(workload.name, HORNER, arithmetic, plan, account(program).coefficient_ratio, *pair)
+        for (plan, arithmetic), program, pair in zip(forms, programs, timings[len(rivals) :], strict=True)
+    ]
+    return Contest(tuple(rows), (*([None] * len(rivals)), *map(demands, programs)))
+
+
+def _calls(program: Program, images: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Return the call that users make, and that of the compiled C alone."""
+    network, inputs = c.compile(program), np.ascontiguousarray(program.quantise(images))
+    return functools.partial(network, inputs), bare(network, inputs)
 
 
 def bare(network: c.Compiled, image: np.ndarray) -> Callable[[], Any]:
@@ -101,35 +113,6 @@ def bare(network: c.Compiled, image: np.ndarray) -> Callable[[], Any]:
         function(*arguments)
 
     return call
-
-
-def floor(program: Program, peaks: Peaks) -> float:
-    """Return the least seconds of a program's convolutions on one core, each by the schedule with the lowest floor."""
-    total = 0.0
-    for number, layer in enumerate(program.layers):
-        if isinstance(layer, Conv):
-            source, result = program.values[layer.source], program.values[number + 1]
-            total += min(_floors(layer, source, result, program.integer, peaks))
-    return total
-
-
-def _floors(conv: Conv, source: Value, result: Value, integer: bool, peaks: Peaks) -> Iterator[float]:
-    """Operations over the peak of their operands' width, or bytes over the bandwidth of where they fit."""
-    for schedule in possible(conv):
-        counts = count(conv, source, result, schedule)
-        # a product with its addition is one operation; additions of gathering and spreading are one each
-        operations = counts.multiplications + max(0, counts.additions - counts.multiplications)
-        kind = _operands(conv, schedule) if integer else "float32"
-        size = OPERAND_BYTES[kind] * core(conv, schedule).size + (source.size + result.size) * (1 if integer else 4)
-        yield peaks.seconds(operations, kind, size)
-
-
-def _operands(conv: Conv, schedule: Schedule) -> str:
-    """The narrowest operands that hold an integer schedule's factors; gathered sums need 16 bits, at least."""
-    matrix = core(conv, schedule)
-    gathers = bool(schedule.reused - {"out"}) or (isinstance(conv.weights, Ranked) and schedule.by_level)
-    fits = matrix.min() >= -128 and matrix.max() <= 127
-    return "int8" if fits and not gathers else "int16"
 
 
 def fastest(rows: Sequence[Row], arithmetic: Arithmetic | None = None, bare: bool = False) -> Row | None:

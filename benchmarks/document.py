@@ -12,15 +12,16 @@ from rich.table import Table
 from benchmarks.contest import HORNER, Row, fastest, ours, speedup
 from benchmarks.machine import Machine
 from benchmarks.targets import Target
-from benchmarks.workloads import DENSE, Workload
+from benchmarks.workloads import DENSE
 from horner._files import write_atomic
 
 COMMAND = "python -m benchmarks.host"
 BEGIN, END = "<!-- benchmarks.host -->", "<!-- /benchmarks.host -->"
 HEADINGS = (
-    "--only", "contestant", "ratio", "µs", "quartiles", "C alone", "x f32 peer", "x int8 peer", "x Horner dense",
+    "contestant", "ratio", "µs", "quartiles", "alone", "x f32 peer", "x int8 peer", "x Horner dense",
     "floor", "reached",
 )  # fmt: skip
+TARGET_HEADINGS = ("target", "wanted", "measured", "alone", "", "medians")
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -28,35 +29,35 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     mine = row.name == HORNER
     name = f"{HORNER} {row.plan}" if mine else row.name
     return [
-        row.only,
         f"{name} {row.arithmetic}",
         f"{row.ratio:,.1f}" if mine else "",
-        f"{row.call.median:,.1f}",
-        f"{row.call.lower:,.1f} to {row.call.upper:,.1f}",
-        f"{row.bare.median:,.1f}" if row.bare else "",
+        microseconds(row.call.median),
+        f"{microseconds(row.call.lower)} to {microseconds(row.call.upper)}",
+        microseconds(row.bare.median) if row.bare else "",
         _times(speedup(row, fastest(rows, "float32"))),
         _times(speedup(row, fastest(rows, "int8"))),
         _times(speedup(row, ours(rows, DENSE, row.arithmetic))) if mine else "",
-        f"{row.floor:,.1f}" if row.floor else "",
+        microseconds(row.floor) if row.floor else "",
         f"{100 * row.floor / row.bare.median:.0f} %" if row.floor and row.bare else "",
     ]
 
 
-def table(workload: Workload, rows: Sequence[Row]) -> Table:
+def table(name: str, rows: Sequence[Row]) -> Table:
     """Return one workload's rows for the terminal."""
-    made = Table(title=workload.name, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in HEADINGS[1:]:
-        made.add_column(heading, justify="left" if heading == "contestant" else "right", no_wrap=True)
+    made = Table(title=name, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in (*HEADINGS, f"again: {COMMAND} --only".replace("-m ", "-m\n")):
+        left = heading == "contestant" or "again" in heading
+        made.add_column(heading, justify="left" if left else "right", no_wrap=True, vertical="bottom")
     for row in rows:
-        made.add_row(*cells(row, rows)[1:], style="bold" if row.name == HORNER else "")
+        made.add_row(*cells(row, rows), row.only, style="bold" if row.name == HORNER else "")
     return made
 
 
 def target_table(targets: Sequence[Target]) -> Table:
     """Return the targets for the terminal."""
     made = Table(title="Targets", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("target", "wanted", "measured", "", "rows"):
-        made.add_column(heading, justify="right" if heading in ("wanted", "measured") else "left")
+    for heading in TARGET_HEADINGS:
+        made.add_column(heading, justify="right" if heading in ("wanted", "measured", "alone") else "left")
     for target in targets:
         made.add_row(*_target(target))
     return made
@@ -104,19 +105,24 @@ def _markdown(
     yield ""
     yield "### Targets"
     yield ""
-    yield from _grid(
-        ("target", "wanted", "measured", "", "rows", "again"), [(*_target(t), _command(t.command)) for t in targets]
-    )
+    yield from _grid((*TARGET_HEADINGS, "again"), [(*_target(t), _command(t.only)) for t in targets])
     for name, rows in results.items():
         yield ""
         yield f"### {name}"
         yield ""
-        yield from _grid((*HEADINGS[1:], "again"), [(*cells(row, rows)[1:], _command(row.only)) for row in rows])
+        yield from _grid((*HEADINGS, "again"), [(*cells(row, rows), _command(row.only)) for row in rows])
 
 
 def _target(target: Target) -> tuple[str, ...]:
     met = "met" if target.met else "not met"
-    return target.text, f"{target.wanted:g}x", f"{target.measured:.2f}x", met, target.rows
+    return (
+        target.text,
+        f"{target.wanted:g}x",
+        f"{target.measured:.2f}x",
+        f"{target.alone:.2f}x",
+        met,
+        target.rows,
+    )
 
 
 def _command(only: str) -> str:
@@ -128,6 +134,15 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
     yield f"|{'---|' * len(headings)}"
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def microseconds(time: float) -> str:
+    """Write a time to three digits, or to the microsecond.
+
+    >>> microseconds(1234.5), microseconds(12.345), microseconds(0.012345)
+    ('1,234', '12.3', '0.0123')
+    """
+    return f"{time:,.0f}" if time >= 100 else f"{time:.3g}"
 
 
 def _times(ratio: float) -> str:

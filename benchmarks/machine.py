@@ -26,7 +26,7 @@ PACKAGES = (
     "horner", "numpy", "torch", "onnxruntime", "openvino", "nncf", "ai-edge-litert", "litert-torch",
     "ai-edge-quantizer", "ziglang",
 )  # fmt: skip
-TRIALS = 50
+TRIALS = 30
 SECONDS = 0.005
 """Of one trial at least."""
 
@@ -58,12 +58,11 @@ class Peaks:
     macs: dict[str, float]
     memory: tuple[Cache, ...]
 
-    def seconds(self, operations: float, kind: str, size: float) -> float:
-        """Return the least time of some operations of a kind on `size` bytes: whichever of the two takes longer."""
-        kinds = [kind, "int16", "float32"] if kind == "int8" else [kind, "float32"]
-        peak = next(self.macs[k] for k in kinds if k in self.macs)
-        level = next(c for c in self.memory if c.size is None or size <= c.size)
-        return max(operations / peak, size / level.bandwidth) / 1e9
+    def best(self, other: Peaks) -> Peaks:
+        """Return the higher of each peak: what slows a measurement down is never the machine's own."""
+        macs = {kind: max(rate, other.macs[kind]) for kind, rate in self.macs.items()}
+        levels = zip(self.memory, other.memory, strict=True)
+        return Peaks(macs, tuple(max(pair, key=lambda level: level.bandwidth) for pair in levels))
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ class Machine:
     peaks: Peaks
 
 
-def describe() -> Machine:
-    """Describe this machine and measure its peaks."""
+def describe(peaks: Peaks) -> Machine:
+    """Describe this machine, whose peaks were measured."""
     found = _cpuinfo()
     return Machine(
         processor=found.get("model name") or platform.processor() or platform.machine(),
@@ -93,11 +92,10 @@ def describe() -> Machine:
         python=platform.python_version(),
         compiler=find_compiler().version.splitlines()[0],
         packages={name: version for name in PACKAGES if (version := _version(name))},
-        peaks=peaks(),
+        peaks=peaks,
     )
 
 
-@functools.cache
 def peaks() -> Peaks:
     """Measure this core: the best of some short trials of each kernel."""
     library = ctypes.CDLL(

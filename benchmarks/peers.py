@@ -54,17 +54,18 @@ def make(workload: Workload) -> Iterator[Contestant]:
 def _torch(workload: Workload) -> Iterator[Contestant]:
     """Eager, and compiled with weights frozen; NCHW or channels last, whichever is faster here."""
     image = torch.from_numpy(workload.images())
-    formats = [torch.contiguous_format, torch.channels_last]
-    eager = [_torch_call(workload.model().to(memory_format=f), image.contiguous(memory_format=f)) for f in formats]
-    yield Contestant("torch eager", "float32", faster(eager))
-    compiled = [
-        _torch_call(
-            torch.compile(workload.model().to(memory_format=f), options={"freezing": True}),
-            image.contiguous(memory_format=f),
-        )
-        for f in formats
-    ]
-    yield Contestant("torch.compile", "float32", faster(compiled))
+
+    def eager(layout: torch.memory_format) -> Callable[[], Any]:
+        return _torch_call(workload.model().to(memory_format=layout), image.contiguous(memory_format=layout))  # type: ignore[call-overload]
+
+    def compiled(layout: torch.memory_format) -> Callable[[], Any]:
+        torch._dynamo.reset()  # code compiled before would be tried first, at every call
+        model = torch.compile(workload.model().to(memory_format=layout), options={"freezing": True})  # type: ignore[call-overload]
+        return _torch_call(model, image.contiguous(memory_format=layout))
+
+    for name, make in (("torch eager", eager), ("torch.compile", compiled)):
+        layouts = (torch.contiguous_format, torch.channels_last)
+        yield Contestant(name, "float32", make(min(layouts, key=lambda layout, make=make: _least(make(layout)))))
 
 
 def _torch_call(model: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -233,18 +234,14 @@ def tflite_int8_file(workload: Workload) -> Path:
     return _once(f"{workload.name}.int8.tflite", write)
 
 
-def faster(calls: list[Callable[[], Any]]) -> Callable[[], Any]:
-    """Return the call of the smallest time, of some."""
-
-    def best(call: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(12):
-            began = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - began)
-        return min(times[2:])
-
-    return min(calls, key=best)
+def _least(call: Callable[[], Any]) -> float:
+    """Return the least time of a call, the first ones aside."""
+    times = []
+    for _ in range(12):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return min(times[2:])
 
 
 def _calibration(workload: Workload) -> list[np.ndarray]:

@@ -136,7 +136,6 @@ class Workload:
         images = np.random.default_rng(SEED).standard_normal((number, *self.shape)).astype(np.float32)
         return images if self.shape[0] in (1, 3) else np.maximum(images, 0)
 
-    @functools.cache  # noqa: B019 -- workloads live as long as the process
     def program(self, plan: str, arithmetic: Arithmetic) -> Program:
         """Return the program under the plan of that name, or dense."""
         torch_model, integer = self.model(batch_norm=True), arithmetic == "int8"
