@@ -17,7 +17,8 @@ from benchmarks.floors import Demands, demands, floor
 from benchmarks.machine import Peaks
 from benchmarks.timing import Timing, interleave
 from benchmarks.workloads import DENSE, Arithmetic, Workload
-from horner.backends import c
+from horner.backends import c, reference
+from horner.errors import HornerError
 from horner.program.account import account
 from horner.program.program import Program
 
@@ -97,8 +98,18 @@ def run(workload: Workload, plans: Sequence[str], runs: int) -> Contest:
 
 
 def _calls(program: Program, images: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return the call that users make, and that of the compiled C alone."""
+    """Return the call that users make, and that of the compiled C alone, once what it gives is known to be right.
+
+    Raises
+    ------
+    HornerError
+        When the compiled C gives other outputs than the reference.
+    """
     network, inputs = c.compile(program), np.ascontiguousarray(program.quantise(images))
+    expected = reference.run(program, inputs)
+    tolerance = 0 if program.integer else 1e-3 * float(np.abs(expected).max())
+    if not np.allclose(network(inputs).astype(float), expected.astype(float), rtol=0, atol=tolerance):
+        raise HornerError("the compiled C gives other outputs than the reference; please report this")
     return functools.partial(network, inputs), bare(network, inputs)
 
 

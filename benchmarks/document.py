@@ -9,10 +9,10 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from benchmarks.contest import HORNER, Row, fastest, ours, speedup
+from benchmarks.contest import ARITHMETICS, HORNER, Row, fastest, ours, speedup
 from benchmarks.machine import Machine
 from benchmarks.targets import Target
-from benchmarks.workloads import DENSE
+from benchmarks.workloads import DENSE, catalogue
 from horner._files import write_atomic
 
 COMMAND = "python -m benchmarks.host"
@@ -106,11 +106,32 @@ def _markdown(
     yield "### Targets"
     yield ""
     yield from _grid((*TARGET_HEADINGS, "again"), [(*_target(t), _command(t.only)) for t in targets])
+    for kind in ("layer", "network"):
+        yield ""
+        yield f"### Overview: {kind}s"
+        yield ""
+        yield "Microseconds, and how many times faster than the fastest peer of the same arithmetic."
+        yield ""
+        yield from _overview({name: rows for name, rows in results.items() if catalogue()[name].kind == kind})
     for name, rows in results.items():
         yield ""
         yield f"### {name}"
         yield ""
         yield from _grid((*HEADINGS, "again"), [(*cells(row, rows), _command(row.only)) for row in rows])
+
+
+def _overview(results: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """One line for each workload and arithmetic, one column for each plan of any of them."""
+    plans = list(dict.fromkeys(row.plan for rows in results.values() for row in rows if row.name == HORNER))
+    lines = []
+    for name, rows in results.items():
+        for arithmetic in ARITHMETICS:
+            peer = fastest(rows, arithmetic)
+            mine = [ours(rows, plan, arithmetic) for plan in plans]
+            said = f"{microseconds(peer.call.median)} {peer.name}" if peer else ""
+            times = [f"{microseconds(r.call.median)} ({_times(speedup(r, peer))})" if r else "" for r in mine]
+            lines.append((name, arithmetic, said, *times))
+    yield from _grid(("", "", "fastest peer", *plans), lines)
 
 
 def _target(target: Target) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Flash, RAM and instructions of networks on chips, beside the same networks dense: ``python -m benchmarks.mcu --help``.
+"""Flash, RAM and instructions on chips, beside the same networks dense: ``python -m benchmarks.mcu --help``.
 
 Instructions are counted by an emulator; they are not cycles.
 """
@@ -6,7 +6,8 @@ Instructions are counted by an emulator; they are not cycles.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +16,16 @@ import msgspec
 import numpy as np
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from benchmarks.workloads import DENSE, catalogue
+from horner import data
 from horner._files import write_atomic
 from horner.backends.c.compiler import find_compiler
-from horner.backends.c.firmware import simulate
+from horner.backends.c.firmware import footprint_of, simulate
 from horner.backends.c.firmware.image import EMULATED
+from horner.backends.c.targets import target
 from horner.program.file import load
 from horner.program.program import Program
 
@@ -31,7 +34,6 @@ RESULTS = ROOT / "benchmarks" / "results" / "mcu.json"
 DOCUMENT = ROOT / "docs" / "microcontrollers.md"
 TRAINED = ROOT / "tests" / "data" / "lenet5.horner"
 COMMAND = "python -m benchmarks.mcu"
-BEGIN, END = "<!-- benchmarks.mcu -->", "<!-- /benchmarks.mcu -->"
 NETWORKS = {"lenet5": "demo", "resnet20": "paper"}
 """The networks, and the plan of each."""
 
@@ -115,7 +117,7 @@ def main(
     for path in filter(None, (json, RESULTS if write_docs else None)):
         write_atomic(path, report + b"\n")
     if write_docs:
-        write(DOCUMENT, "\n".join(markdown(rows, found, date, compiler)))
+        write(DOCUMENT, {"benchmarks.mcu": "\n".join(markdown(rows, found, date, compiler)), **examples(demo)})
 
 
 def select(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -204,8 +206,8 @@ def markdown(rows: Sequence[Row], found: Sequence[Goal], date: str, compiler: st
     yield from (f"- {_goal(goal)}" for goal in found)
 
 
-def write(path: Path, lines: str) -> None:
-    """Replace the generated part of the document.
+def write(path: Path, parts: Mapping[str, str]) -> None:
+    """Replace the generated parts of the document.
 
     Raises
     ------
@@ -213,10 +215,30 @@ def write(path: Path, lines: str) -> None:
         When the document has no such part.
     """
     text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must have the lines {BEGIN} and {END} once each")
-    before, rest = text.split(BEGIN)
-    write_atomic(path, f"{before}{BEGIN}\n\n{lines}\n\n{END}{rest.split(END)[1]}")
+    for name, lines in parts.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"{path} must have the lines {begin} and {end} once each")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{lines}\n\n{end}{rest.split(end)[1]}"
+    write_atomic(path, text)
+
+
+def examples(demo: Path) -> dict[str, str]:
+    """Return what the commands of the document print, as they print it."""
+    program, chip = load(demo), target("cortex-m0plus")
+    known = footprint_of(program, chip, "lenet5")
+    assert known is not None
+    digits = data.load("mnist").test.take(10)
+    tables = {"export": known.table(), "simulate": simulate(program, digits.images, chip, "lenet5").table()}
+    return {f"benchmarks.mcu {verb}": f"```text\n{_text(shown)}\n```" for verb, shown in tables.items()}
+
+
+def _text(shown: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=110)
+    with console.capture() as captured:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
 def _goal(goal: Goal) -> str:
