@@ -1,6 +1,7 @@
-"""C99 for microcontrollers and hosts: generate it, write it, or compile and run it here.
+"""C for microcontrollers and for this machine: generate it, write it, or compile and run it here.
 
-A layer's kind is one small file under ``layers`` and one template under ``templates``.
+``source`` and ``layers`` write portable C99 that streams through little memory; ``host`` writes vectors for the
+processor it runs on, which is what `compile` compiles.
 """
 
 from horner.backends.c.compiled import Compiled, compile  # noqa: A004

@@ -1,4 +1,4 @@
-"""Generated C, compiled and run in this process."""
+"""Programs compiled for this machine and run in this process."""
 
 from __future__ import annotations
 
@@ -6,39 +6,54 @@ import ctypes
 import functools
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from horner.backends.c.compiler import shared_library
-from horner.backends.c.source import CSource, generate
+from horner.backends.c.compiler import find_compiler, shared_library, working_cache
+from horner.backends.c.host.isa import Isa, find_isa
+from horner.backends.c.host.parts import aligned
+from horner.backends.c.host.source import HostSource, generate
+from horner.errors import ProgramError
 from horner.program.program import Program
+
+FLAGS = (
+    *("-std=gnu11", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-psabi"),
+    *("-fwrapv", "-fno-math-errno", "-ffp-contract=fast"),
+)
+"""What programs are compiled with, beside the instruction set's own flags. Sums wrap, which the bounds allow for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A program as native code; call it with images.
+    """A program as native code; call it with images, from as many threads as you like.
 
     Parameters
     ----------
     program
         What was compiled.
     source
-        The C that it was compiled from.
+        The C that it was compiled from, and its constants.
     library
         The shared library.
+    isa
+        The instruction set it was compiled for.
+    threads
+        How many threads share the images of one call.
     """
 
     program: Program
-    source: CSource
+    source: HostSource
     library: Path
+    isa: Isa
+    threads: int = 1
+    _memory: threading.local = field(default_factory=threading.local, repr=False)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Run the program; takes and returns what `horner.backends.reference.run` does, bit for bit for integers.
-
-        Threads may call it at once, but one waits for the other: the network's memory is static.
 
         Raises
         ------
@@ -47,37 +62,93 @@ class Compiled:
         """
         inputs = np.ascontiguousarray(self.program.quantise(images))
         outputs = np.empty((len(inputs), *self.program.output.shape), inputs.dtype)
-        loaded = _load(self.library)
-        run_batch = getattr(loaded.code, f"{self.source.name}_run_batch")
-        with loaded.lock:
-            run_batch(
-                ctypes.c_void_p(inputs.ctypes.data), ctypes.c_void_p(outputs.ctypes.data), ctypes.c_uint32(len(inputs))
-            )
+        threads = min(self.threads, len(inputs))
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = zip(np.array_split(inputs, threads), np.array_split(outputs, threads), strict=True)
+                list(pool.map(lambda part: self._run(*part), parts))
+        else:
+            self._run(inputs, outputs)
         return outputs[:, :, 0, 0] if self.program.output.shape[1:] == (1, 1) else outputs
+
+    def bind(self, inputs: np.ndarray, outputs: np.ndarray) -> Callable[[], None]:
+        """Return a function that reads `inputs` and writes `outputs`, with nothing between it and the C.
+
+        For images that come again and again into the same memory. Only one thread at a time may call it.
+
+        Parameters
+        ----------
+        inputs, outputs
+            C-contiguous, ``(n, channels, rows, columns)``, int8 activations (float32 for a float program).
+
+        Raises
+        ------
+        ProgramError
+            When shape, type or layout are others.
+
+        Examples
+        --------
+        >>> from horner.program.layers import MaxPool
+        >>> from horner.program.program import Input
+        >>> network = compile(Program(Input((1, 2, 2)), (MaxPool(0, (2, 2), (2, 2)),)))
+        >>> inputs, outputs = np.zeros((1, 1, 2, 2), np.int8), np.zeros((1, 1, 1, 1), np.int8)
+        >>> run = network.bind(inputs, outputs)
+        >>> inputs[:] = 7
+        >>> run()
+        >>> outputs.ravel().tolist()
+        [7]
+        """
+        kind = np.int8 if self.program.integer else np.float32
+        wanted = ((len(inputs), *self.program.input.shape), (len(inputs), *self.program.output.shape))
+        for name, array, shape in zip(("inputs", "outputs"), (inputs, outputs), wanted, strict=True):
+            if array.shape != shape or array.dtype != kind or not array.flags.c_contiguous:
+                raise ProgramError(
+                    f"{name} of shape {array.shape} and type {array.dtype}; wanted are {shape}, "
+                    f"{np.dtype(kind)}, C-contiguous"
+                )
+        arena = aligned(self.source.arena_bytes)
+        run = functools.partial(_function(self.library), *self._arguments(arena, inputs, outputs))
+        run.__dict__["memory"] = (arena, inputs, outputs)  # lives as long as the function
+        return run
+
+    def _run(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
+        if not hasattr(self._memory, "arena"):
+            self._memory.arena = aligned(self.source.arena_bytes)
+        _function(self.library)(*self._arguments(self._memory.arena, inputs, outputs))
+
+    def _arguments(self, arena: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> tuple[int, int, int, int, int]:
+        addresses = (array.ctypes.data for array in (self.source.constants, arena, inputs, outputs))
+        return (*addresses, len(inputs))  # type: ignore[return-value]
 
 
 def compile(  # noqa: A001
     program: Program,
     *,
+    isa: str | None = None,
+    threads: int = 1,
     compiler: str | Sequence[str] | None = None,
-    flags: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Compiled:
     """Generate a program's C and compile it for this machine; a second time finds the first one's library.
 
     Parameters
     ----------
+    isa
+        The instruction set: `avx512vnni`, `avx512`, `avx2`, `neon` or `portable`; by default the best this machine
+        has, asked of the processor.
+    threads
+        Threads that share the images of one call.
     compiler
         The command; by default zig from the ``ziglang`` package, else ``$CC``, cc, gcc or clang.
-    flags
-        In place of ``-std=c99 -O2 -fPIC -shared -Wall -Wextra -Werror``.
     cache
         The folder for libraries; by default under HORNER_CACHE or the user's cache.
 
     Raises
     ------
     CompileError
-        When there is no compiler, or when it refuses the code.
+        When there is no compiler, when it refuses the code, or when this machine lacks the instruction set.
+    ProgramError
+        When `threads` is less than one.
 
     Examples
     --------
@@ -87,25 +158,27 @@ def compile(  # noqa: A001
     >>> network(np.array([[[1, 5], [-3, 2]]], np.int8)).tolist()
     [[5]]
     """
-    source = generate(program)
-    files = {f"{source.name}.c": source.source, f"{source.name}.h": source.header}
-    return Compiled(program, source, shared_library(files, compiler=compiler, flags=flags, cache=cache))
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    code: ctypes.CDLL
-    lock: threading.Lock
+    if threads < 1:
+        raise ProgramError(f"{threads} threads; at least one is needed")
+    chosen = find_isa(isa)
+    source = generate(program, chosen)
+    command = find_compiler(compiler, working_cache(cache))
+    flags = (*FLAGS, *(chosen.zig if command.zig else chosen.gcc))
+    library = shared_library({"network.c": source.text}, compiler=compiler, flags=flags, cache=cache)
+    return Compiled(program, source, library, chosen, threads)
 
 
 _LOADING = threading.Lock()
 
 
-def _load(library: Path) -> _Loaded:
-    with _LOADING:  # one library is loaded once, with one lock
-        return _load_once(library)
+def _function(library: Path) -> Callable[..., None]:
+    with _LOADING:
+        return _load(library)
 
 
 @functools.cache
-def _load_once(library: Path) -> _Loaded:
-    return _Loaded(ctypes.CDLL(str(library)), threading.Lock())
+def _load(library: Path) -> Callable[..., None]:
+    run = ctypes.CDLL(str(library)).horner_run
+    run.argtypes = [*(ctypes.c_void_p,) * 4, ctypes.c_int64]
+    run.restype = None
+    return run  # type: ignore[no-any-return]

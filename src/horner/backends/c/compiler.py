@@ -45,6 +45,11 @@ class Compiler:
     command: tuple[str, ...]
     version: str
 
+    @property
+    def zig(self) -> bool:
+        """Whether it is zig, which names processors its own way."""
+        return "ziglang" in self.command or Path(self.command[0]).stem == "zig"
+
     def run(self, arguments: Sequence[str], build: Path, cache: Path) -> None:
         """Compile.
 

@@ -33,6 +33,7 @@ class CType:
 INT8, INT16, INT32, INT64 = (CType(f"int{bits}_t", bits // 8, f"i{bits}") for bits in (8, 16, 32, 64))
 UINT8, UINT16, UINT32, UINT64 = (CType(f"uint{bits}_t", bits // 8, f"u{bits}") for bits in (8, 16, 32, 64))
 FLOAT = CType("float", 4, "f32")
+DOUBLE = CType("double", 8, "f64")
 
 
 def signed(low: int, high: int) -> CType:

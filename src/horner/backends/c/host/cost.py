@@ -1,0 +1,162 @@
+"""How long a convolution takes, estimated from what its kernel does; and the choice of the cheapest.
+
+A choice is a schedule, an operand and a kernel. Its features (products of vectors, copies, sums, ...) are counted
+exactly; what each costs on an instruction set is calibrated by measurement (`horner bench --calibrate`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from horner.backends.c.host.filters import Filters
+from horner.backends.c.host.isa import Isa
+from horner.backends.c.host.operand import F32, F64, I16, U8
+from horner.backends.c.host.positions import Positions
+from horner.backends.c.host.work import Kernel, Work
+from horner.program.layers import Conv, MaxPool, Value
+from horner.program.schedule import COL, DENSE, IN, OUT, ROW, possible
+from horner.program.weights import FLOAT_BITS, Ranked
+
+CYCLES = {
+    "products": 1.0,  # of a vector, and its sum
+    "loads": 0.5,  # of vectors and coefficients, by the core
+    "weights": 0.05,  # bytes of coefficients read
+    "copies": 2.0,  # vectors into a tile
+    "runs": 3.0,  # of positions, per row of words
+    "sums": 1.2,  # vectors gathered
+    "prepared": 0.6,  # words, by the number in a vector
+    "rows": 12.0,  # of the map prepared
+    "scalars": 1.0,  # values handled one by one
+    "spread": 1.5,  # vectors
+    "activations": 12.0,  # vectors
+    "blocks": 15.0,  # started by the core
+    "layer": 60.0,  # each
+}
+"""What each feature costs, in cycles, unless calibrated."""
+
+
+def choose(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Work:
+    """Return the cheapest way to do a convolution, the pool on the way out where that is possible."""
+    return min(choices(conv, source, result, pool, isa), key=cost)
+
+
+def choices(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Iterator[Work]:
+    """Give every way to do a convolution that is exact."""
+    integer, found = conv.weights.bits != FLOAT_BITS, False
+    schedules = [DENSE] if isinstance(conv.weights, Ranked) else possible(conv)
+    kernels: tuple[Kernel, ...] = ("positions", "filters")
+    for schedule, kernel in itertools.product(schedules, kernels):
+        for operand in (U8, I16, F64) if integer else (F32,):
+            work = Work(conv, source, result, pool if kernel == "positions" else None, schedule, operand, kernel, isa)
+            if work.fits:
+                yield work
+                found = True
+                if operand is not U8:  # the wider one is never faster
+                    break
+    if not found:
+        yield Work(conv, source, result, None, DENSE, F64, "wide", isa)
+
+
+def cost(work: Work) -> float:
+    """Estimate the cycles of one image."""
+    return sum(CYCLES[name] * amount for name, amount in features(work).items())
+
+
+def features(work: Work) -> dict[str, float]:
+    """Count what a kernel does."""
+    if work.kernel == "wide":
+        return {"scalars": work.result.size * work.taps * 4.0}
+    found = dict.fromkeys(CYCLES, 0.0)
+    found["layer"] = 1
+    lanes, parts = work.lanes, work.operand.parts
+    _, height, width = work.source.shape
+    channels = work.groups * work.channels
+    slow = 1.0
+    if work.reuses(IN):
+        gathers = work.groups * (work.axes[IN].gather_additions + work.conv.weights.shape[1])
+        plane = height * width
+        if plane >= lanes:
+            found["sums"] += gathers * math.ceil(plane / (lanes * (parts if plane >= lanes * parts else 1)))
+        else:
+            found["scalars"] += gathers * plane
+    spreads = work.axes[OUT].spread_additions if work.reuses(OUT) else 0
+    (_positions if work.kernel == "positions" else _filters)(work, found, slow, channels, spreads)
+    return found
+
+
+def _positions(work: Work, found: dict[str, float], slow: float, channels: int, spreads: int) -> None:
+    layout = Positions(work)
+    lanes = work.lanes
+    words = work.groups * math.prod(work.words)
+    vectors = -(-work.positions // lanes) * work.members
+    rows = work.groups * work.words[0] * layout.needed[0]
+    found["rows"] += rows * (work.operand.parts + layout.phases) / 2
+    found["prepared"] += rows * layout.phases * math.ceil(layout.row / lanes) * work.operand.parts
+    width = work.size[1]
+    runs = sum(
+        (min((t + 1) * layout.tile * lanes, work.positions) - 1) // width - t * layout.tile * lanes // width + 1
+        for t in range(-(-work.positions // (layout.tile * lanes)))
+    )
+    chunks = runs * math.ceil(min(width, layout.tile * lanes) / lanes)
+    groups_words = work.groups * work.words[0]
+    kernel_rows, kernel_columns = work.words[1], work.words[2]
+    if work.reuses(ROW):
+        size = work.axes[ROW]
+        spans = runs * math.ceil(layout.sum_row / lanes) * layout.phases
+        found["sums"] += groups_words * work.window[0] * spans * (size.gather_additions + size.length + size.coefficients)
+    if work.reuses(COL):
+        size = work.axes[COL]
+        found["sums"] += groups_words * kernel_rows * work.members * chunks * (
+            size.gather_additions + size.length + size.coefficients
+        )
+    else:
+        found["copies"] += chunks * words * work.members
+    found["runs"] += runs * groups_words * kernel_rows * work.window[0]
+    for tile, times in zip(layout.variants, _times(layout), strict=True):
+        held = tile.vectors * work.members
+        for block in tile.blocks:
+            count = block.count * times
+            found["products"] += slow * count * words * block.rows * held
+            found["loads"] += count * words * (block.rows + held)
+            found["blocks"] += count * work.groups
+            found["weights"] += count * words * block.rows * 4
+    found["spread"] += work.groups * spreads * vectors
+    outputs = work.conv.weights.shape[0] * vectors / work.members
+    found["activations"] += outputs
+    found["spread"] += (work.members - 1) * outputs
+    del kernel_columns
+
+
+def _times(layout: Positions) -> list[int]:
+    full, rest = layout.tiles
+    return ([full] if full else []) + ([1] if rest else [])
+
+
+def _filters(work: Work, found: dict[str, float], slow: float, channels: int, spreads: int) -> None:
+    layout = Filters(work)
+    positions = work.positions
+    products = work.groups * layout.tap_words * layout.vectors * positions
+    found["products"] += slow * products
+    batches = math.ceil(positions / layout.batch)
+    found["loads"] += work.groups * layout.tap_words * (layout.vectors * batches + positions * len(layout.blocks))
+    found["weights"] += work.groups * layout.tap_words * layout.vectors * work.lanes * 4 * batches
+    found["blocks"] += work.groups * batches * sum(block.count for block in layout.blocks)
+    filters = work.conv.weights.shape[0]
+    found["activations"] += positions * math.ceil(filters / work.lanes)
+    if layout.flat:
+        found["prepared"] += 0 if layout.direct else channels * math.prod(work.kernel_size) / work.lanes
+    else:
+        found["scalars"] += channels * layout.needed[0] * layout.needed[1] / 4
+        size = layout.work.taps * work.groups * positions
+        found["scalars"] += size
+        if work.reuses(ROW):
+            found["scalars"] += positions * channels * work.kernel_size[1] * work.axes[ROW].gather_additions
+        if work.reuses(COL):
+            rows = work.axes[ROW].coefficients
+            found["scalars"] += positions * channels * rows * work.axes[COL].gather_additions
+    if work.reuses(OUT):
+        found["scalars"] += work.groups * positions * (spreads + filters / work.groups)
+    if positions > 1:
+        found["scalars"] += positions * filters

@@ -1,0 +1,233 @@
+"""From a program to C for this machine: vectors, fused layers, constants beside the code."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from horner.backends.c.host.conv import conv
+from horner.backends.c.host.cost import choose
+from horner.backends.c.host.isa import Isa
+from horner.backends.c.host.parts import ALIGNMENT, Code, Constants
+from horner.backends.c.host.work import Work
+from horner.backends.c.memory import Buffer, homes, place
+from horner.backends.c.types import FLOAT, INT8, UINT8, literals
+from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat, Conv, Flatten, Layer, MaxPool
+from horner.program.program import Program
+
+SLACK = 256
+"""Bytes that a vector may reach beyond the end of a buffer."""
+
+Choose = Callable[..., Work]
+
+
+@dataclass(frozen=True, eq=False)
+class HostSource:
+    """A program in C for one instruction set.
+
+    Parameters
+    ----------
+    text
+        The source of ``horner_run(constants, arena, input, output, n)``.
+    constants
+        The tables it reads, uint8.
+    arena_bytes
+        The memory it works in.
+    works
+        How each convolution is done, by the layer's name.
+    """
+
+    text: str
+    constants: np.ndarray
+    arena_bytes: int
+    works: dict[str, Work]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A layer as it is run: its name, what it reads, where it writes (numbers of values), its code, its call."""
+
+    number: int
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    code: Code
+    call: str
+
+
+def generate(program: Program, isa: Isa, select: Choose = choose) -> HostSource:
+    """Write a program for an instruction set.
+
+    Parameters
+    ----------
+    select
+        What picks the way a convolution is done: `horner.backends.c.host.cost.choose`, or one of its kind.
+    """
+    constants = Constants()
+    works: dict[str, Work] = {}
+    home = homes(program)
+    last_use = {j: i for i, layer in enumerate(program.layers) for j in layer.inputs}
+    readers = [sum(j in layer.inputs for layer in program.layers) for j in range(len(program.values))]
+    steps: list[_Step] = []
+    fused: set[int] = set()
+    for number, layer in enumerate(program.layers):
+        if home[number + 1] != number + 1 or number in fused:
+            continue
+        name = program.names[number]
+        output = number + 1
+        if isinstance(layer, Conv):
+            pool = _pool(program, number, readers)
+            work = select(layer, program.values[layer.source], program.values[number + 1], pool, isa)
+            if work.pool is not None:
+                fused.add(number + 1)
+                output = number + 2
+            works[name] = work
+            code = conv(work, constants)
+            call = f"{name}(constants, arena, {{0}}, {{1}});"
+        else:
+            code, call = _other(layer, program, number, constants)
+            call = name + call
+        inputs = tuple(home[j] for j in layer.inputs)
+        steps.append(_Step(number, name, inputs, home[output] if output < len(home) else output, code, call))
+    del last_use
+    text, arena = _render_all(program, isa, steps)
+    return HostSource(text, constants.array(), arena, works)
+
+
+def _pool(program: Program, number: int, readers: Sequence[int]) -> MaxPool | None:
+    """The pool right behind a convolution, where it may be done on the convolution's sums."""
+    layer = program.layers[number]
+    after = program.layers[number + 1] if number + 1 < len(program.layers) else None
+    if not (isinstance(layer, Conv) and isinstance(after, MaxPool) and after.source == number + 1):
+        return None
+    rising = layer.output.multiplier.expand().min() > 0
+    plain = after.kernel == after.stride and after.dilation == (1, 1) and not any(after.padding)
+    result = program.values[number + 1].shape[1:]
+    pooled = program.values[number + 2].shape[1:]
+    inside = all(n * k <= m for n, k, m in zip(pooled, after.kernel, result, strict=True))
+    few = 1 < math.prod(after.kernel) <= 4
+    return after if rising and plain and inside and few and readers[number + 1] == 1 else None
+
+
+def _other(layer: Layer, program: Program, number: int, constants: Constants) -> tuple[Code, str]:
+    sources = tuple(program.values[j] for j in layer.inputs)
+    result = program.values[number + 1]
+    common: dict[str, Any] = {"layer": layer, "sources": sources, "source": sources[0], "result": result}
+    common["integer"] = program.integer
+    inputs = ", ".join(f"{{{i}}}" for i in range(len(sources)))
+    call = f"({inputs}, {{{len(sources)}}});"
+    if isinstance(layer, MaxPool):
+        width, outputs = sources[0].shape[2], result.shape[2]
+        spans = []
+        for j in range(layer.kernel[1]):
+            shift = j * layer.dilation[1] - layer.padding[1]
+            first = max(0, -(shift // layer.stride[1]))
+            last = min(outputs, (width - 1 - shift) // layer.stride[1] + 1)
+            spans.append((first, last, shift))
+        least = "-128" if program.integer else "-3.402823466e+38f"
+        return Code("max_pool.c.jinja", {**common, "spans": spans, "least": least}), call
+    if isinstance(layer, AveragePool | AdaptiveAveragePool):
+        rows, columns = (np.array(spans, np.int32) for spans in layer.windows(sources[0].shape[1:]))  # type: ignore[arg-type]
+        zero = sources[0].zero_point if program.integer else 0
+        context = {**common, "rows": constants.add(rows), "columns": constants.add(columns), "zero": zero}
+        return Code("average_pool.c.jinja", context), "(constants, {0}, {1});"
+    if isinstance(layer, Add):
+        if program.integer:
+            common["layer"] = _Clamped(layer.inputs, layer.multipliers, layer.shift, layer.zero_point, int(layer.low), int(layer.high))
+        return Code("add.c.jinja", common), call
+    if isinstance(layer, Concat):
+        return Code("concat.c.jinja", common), call
+    assert isinstance(layer, Flatten)
+    return Code("flatten.c.jinja", common), call
+
+
+@dataclass(frozen=True)
+class _Clamped:
+    inputs: tuple[int, ...]
+    multipliers: tuple[int, ...]
+    shift: int
+    zero_point: int
+    low: int
+    high: int
+
+
+def _render_all(program: Program, isa: Isa, steps: list[_Step]) -> tuple[str, int]:
+    T = INT8 if program.integer else FLOAT
+    made = {step.output: i for i, step in enumerate(steps)}
+    last = {j: i for i, step in enumerate(steps) for j in step.inputs}
+    final = steps[-1].output
+    buffers, owners = [], []
+    # the input is copied, so that vectors may reach beyond it; the output so that they may be written beyond it
+    for value in (0, *made):
+        length = program.values[value].size * T.bytes + SLACK
+        buffers.append(_buffer(length, made.get(value, 0), len(steps) if value == final else last.get(value, made.get(value, 0))))
+        owners.append(("value", value, ""))
+    for i, step in enumerate(steps):
+        for store in step.code.stores:
+            buffers.append(_buffer(store.bytes + SLACK, i, i))
+            owners.append(("store", i, store.name))
+    arena = place(buffers)
+    values: dict[int, str] = {}
+    stores: list[dict[str, int]] = [{} for _ in steps]
+    for (kind, number, name), offset in zip(owners, arena.offsets, strict=True):
+        if kind == "value":
+            values[number] = f"({T} *)(arena + {offset})"
+        else:
+            stores[number][name] = offset
+    body = "\n".join(_layer(step, stores[i], T, isa) for i, step in enumerate(steps))
+    size = {"input_size": program.values[0].size, "output_size": program.output.size}
+    calls = [f"memcpy({values[0]}, input, {size['input_size'] * T.bytes});"]
+    calls += [step.call.format(*(values[j] for j in step.inputs), values[step.output]) for step in steps]
+    calls += [f"memcpy(output, {values[final]}, {size['output_size'] * T.bytes});"]
+    text = _render("network.c.jinja", isa=isa, lanes=isa.lanes, body=body, calls=calls, T=T, **size)
+    return text, arena.bytes + ALIGNMENT
+
+
+def _buffer(size: int, first: int, last: int) -> Buffer:
+    return Buffer(UINT8, -(-size // ALIGNMENT) * ALIGNMENT, first, last)
+
+
+def _layer(step: _Step, at: dict[str, int], T: Any, isa: Isa) -> str:
+    context = {"name": step.name, "T": T, "at": at, "lanes": isa.lanes, **step.code.context}
+    work = context.get("w")
+    text = ""
+    if isinstance(work, Work) and context.get("gathers_channels"):
+        text = _render("channels.c.jinja", **context)
+    return _indented(text + "\n" + _render(step.code.template, **context))
+
+
+def _indented(code: str) -> str:
+    """Indent every line by the braces open before it, so that templates need not know how deep they stand."""
+    lines, depth = [], 0
+    for line in filter(None, map(str.strip, code.splitlines())):
+        lines.append("    " * (depth - line.startswith("}")) + line)
+        depth += line.count("{") - line.count("}")
+    return "\n".join(lines).replace("\n}\n", "\n}\n\n") + "\n"
+
+
+def _render(template: str, **context: Any) -> str:
+    return _environment.get_template(template).render(**context)
+
+
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,
+)
+_environment.filters |= {
+    "plus": lambda number: f" {'+' if number > 0 else '-'} {abs(number)}" if number else "",
+    "minus": lambda number: f" {'-' if number > 0 else '+'} {abs(number)}" if number else "",
+    "times": lambda text, factor: text if factor == 1 else f"{text} * {factor}",
+    "finite": math.isfinite,
+    "float_literal": lambda number: literals(np.array([number], np.float32))[0],
+}
+_UNUSED = re
