@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import functools
 import math
@@ -115,15 +114,7 @@ def _calls(program: Program, images: np.ndarray) -> tuple[Callable[[], Any], Cal
 
 def bare(network: c.Compiled, image: np.ndarray) -> Callable[[], Any]:
     """Return a call of the compiled C on one image, buffers prepared."""
-    output = np.empty((1, *network.program.output.shape), image.dtype)
-    function = getattr(ctypes.CDLL(str(network.library)), f"{network.source.name}_run_batch")
-    function.restype = None
-    arguments = ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(output.ctypes.data), ctypes.c_uint32(1)
-
-    def call(keep: tuple[np.ndarray, np.ndarray] = (image, output)) -> None:
-        function(*arguments)
-
-    return call
+    return network.bind(image, np.empty((1, *network.program.output.shape), image.dtype))
 
 
 def fastest(rows: Sequence[Row], arithmetic: Arithmetic | None = None, bare: bool = False) -> Row | None:

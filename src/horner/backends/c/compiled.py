@@ -107,8 +107,11 @@ class Compiled:
                     f"{np.dtype(kind)}, C-contiguous"
                 )
         arena = aligned(self.source.arena_bytes)
-        run = functools.partial(_function(self.library), *self._arguments(arena, inputs, outputs))
-        run.__dict__["memory"] = (arena, inputs, outputs)  # lives as long as the function
+        function, arguments = _function(self.library), self._arguments(arena, inputs, outputs)
+
+        def run(keep: tuple[np.ndarray, ...] = (arena, inputs, outputs)) -> None:
+            function(*arguments)
+
         return run
 
     def _run(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
@@ -181,4 +184,4 @@ def _load(library: Path) -> Callable[..., None]:
     run = ctypes.CDLL(str(library)).horner_run
     run.argtypes = [*(ctypes.c_void_p,) * 4, ctypes.c_int64]
     run.restype = None
-    return run  # type: ignore[no-any-return]
+    return run

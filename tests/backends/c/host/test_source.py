@@ -54,11 +54,18 @@ def run_all(programs, images, isa, select=choose):
         yield outputs, source
 
 
+def in_turn(ways):
+    queue = iter(ways)
+    return lambda *_: next(queue)
+
+
 def check(programs, images, isa, select=choose):
     found = []
     for i, (outputs, source) in enumerate(run_all(programs, images, isa, select)):
         expected = reference.run(programs[i], images[i]).reshape(outputs.shape)
-        how = f"program {i}: " + ", ".join(f"{n} {w.schedule} {w.operand.name} {w.kernel}" for n, w in source.works.items())
+        how = f"program {i}: " + ", ".join(
+            f"{n} {w.schedule} {w.operand.name} {w.kernel}" for n, w in source.works.items()
+        )
         if programs[i].integer:
             np.testing.assert_array_equal(outputs, expected, how)
         else:
@@ -113,7 +120,13 @@ def test_every_way_to_do_a_layer(isa):
     ]
     shapes += [
         single(generator, (8, 13, 13), (Axis(24, 4, 1), Axis(8, 4, 1), Axis(3), Axis(3)), (2, 1), padding=(1, 1)),
-        single(generator, (1, 28, 28), (Axis(6, 2, 1), Axis(1), Axis(5, degree=2), Axis(5, degree=2)), (2, 2), padding=(2, 2)),
+        single(
+            generator,
+            (1, 28, 28),
+            (Axis(6, 2, 1), Axis(1), Axis(5, degree=2), Axis(5, degree=2)),
+            (2, 2),
+            padding=(2, 2),
+        ),
         single(generator, (3, 10, 9), (Axis(20, 8, 1), Axis(3), Axis(3), Axis(3)), (1, 2), padding=(1, 1), bits=4),
         single(generator, (12, 6, 6), (Axis(8, 2, 1), Axis(6, 3, 1), Axis(3), Axis(2, degree=1)), groups=2),
         single(generator, (6, 5, 5), (Axis(70, 35, 1), Axis(6, 3, 2), Axis(5, degree=2), Axis(5, degree=1))),
@@ -123,28 +136,36 @@ def test_every_way_to_do_a_layer(isa):
     for program in shapes:
         conv, pool = program.layers[0], program.layers[1] if len(program.layers) > 1 else None
         ways = [*choices(conv, program.values[0], program.values[1], pool, isa)]
-        ways = [ways[i] for i in generator.permutation(len(ways))[:WAYS]]
-        queue = iter(ways)
+        kinds = {(w.kernel, w.operand.name): i for i, w in enumerate(ways)}  # one of each at least
+        rest = [i for i in generator.permutation(len(ways)) if i not in kinds.values()]
+        ways = [ways[i] for i in [*kinds.values(), *rest][:WAYS]]
         images = strategies.images(program, generator, 2)
-        works = check([program] * len(ways), [images] * len(ways), isa, lambda *_: next(queue))
+        works = check([program] * len(ways), [images] * len(ways), isa, in_turn(ways))
         done |= {(w.kernel, w.operand.name, w.pool is not None) for w in works}
     operands = ["i16", *(["u8"] if isa.byte_products else [])]
     assert done >= {("positions", o, p) for o in operands for p in (False, True)}
     assert done >= {("filters", o, False) for o in operands}
 
 
-@pytest.mark.parametrize(("shift", "kernels"), [(0, {"positions", "filters"}), (4, {"wide"})])
-def test_sums_beyond_32_bits(isa, shift, kernels):
+DEEP = (Axis(6, 6, 2), Axis(64, 64, 2), Axis(5, 5, 2), Axis(5, 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("axes", "shift", "kernels"),
+    [
+        pytest.param(DEEP, 0, {"positions", "filters"}, id="doubles"),
+        pytest.param(tuple(Axis(axis.length) for axis in DEEP), 24, {"wide"}, id="one by one"),
+    ],
+)
+def test_sums_beyond_32_bits(isa, axes, shift, kernels):
     """In doubles while those are exact, one by one in 64 bits beyond."""
     generator = np.random.default_rng(2)
-    deep = (Axis(6, 6, 2), Axis(64, 64, 2), Axis(5, 5, 2), Axis(5, 5, 2))
-    program = single(generator, (64, 8, 8), deep, padding=(1, 0), bits=16, shift=shift)
+    program = single(generator, (64, 8, 8), axes, padding=(1, 0), bits=16, shift=shift)
     ways = [*choices(program.layers[0], *program.values, None, isa)]
     assert {way.kernel for way in ways} == kernels
     assert {way.operand.name for way in ways} == {"f64"}
-    queue = iter(ways)
     images = strategies.images(program, generator, 2)
-    check([program] * len(ways), [images] * len(ways), isa, lambda *_: next(queue))
+    check([program] * len(ways), [images] * len(ways), isa, in_turn(ways))
     assert len(np.unique(reference.run(program, images))) > 10
 
 
@@ -158,7 +179,9 @@ def test_every_form_of_requantisation(isa, shift, zero):
     programs = []
     for sign in (1, -1):
         values = np.minimum(generator.integers(scale, 2 * scale + 1, 9), 32767) * sign
-        output = Output(Positional((Axis(9),), values, 16), min(shift, 26), zero, *((-128, 127) if sign > 0 else (zero, 127)))
+        output = Output(
+            Positional((Axis(9),), values, 16), min(shift, 26), zero, *((-128, 127) if sign > 0 else (zero, 127))
+        )
         programs.append(Program(Input((4, 6, 6), 1.0, -128), (dataclasses.replace(base, output=output),)))
     check(programs, [strategies.images(program, generator) for program in programs], isa)
 
@@ -178,7 +201,7 @@ def test_halves_are_rounded_away_from_zero(isa):
 def test_a_program_that_only_flattens_copies(isa):
     program = Program(Input((2, 3, 4)), (Flatten(0), Flatten(1)))
     images = np.arange(24, dtype=np.int8).reshape(1, 2, 3, 4)
-    (outputs, _), = run_all([program], [images], isa)
+    ((outputs, _),) = run_all([program], [images], isa)
     assert outputs.ravel().tolist() == list(range(24))
 
 
@@ -193,7 +216,9 @@ def test_arm_code_compiles(tmp_path):
 
 def test_the_planner_is_never_worse_than_its_own_estimate_of_dense():
     generator = np.random.default_rng(1)
-    program = single(generator, (16, 12, 12), (Axis(16, 2, 1), Axis(16, 2, 1), Axis(3, degree=1), Axis(3)), padding=(1, 1))
+    program = single(
+        generator, (16, 12, 12), (Axis(16, 2, 1), Axis(16, 2, 1), Axis(3, degree=1), Axis(3)), padding=(1, 1)
+    )
     network = c.compile(program)
     work = network.source.works["conv1"]
     from horner.backends.c.host.cost import cost

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from horner.backends.c.host.filters import Filters
+from horner.backends.c.host.operand import F32
 from horner.backends.c.host.parts import Code, Constants, Store
 from horner.backends.c.host.positions import Positions
 from horner.backends.c.host.text import cascade, converted, pieces, spread
 from horner.backends.c.host.work import Work
 from horner.backends.c.sums import runs
 from horner.backends.c.types import FLOAT, INT8, literals
-from horner.backends.c.host.operand import F32
 from horner.program.schedule import COL, IN, OUT, ROW
 
 
@@ -84,9 +84,9 @@ def _positions(work: Work, constants: Constants) -> Code:
 def _filters(work: Work, constants: Constants) -> Code:
     layout = Filters(work)
     _, matrices = work.core
-    zero, _, empty = _zeros(work)
+    zero = _zeros(work)[0]
     packed = layout.packed()
-    size, parts = work.operand.element.bytes, work.operand.parts
+    size = work.operand.element.bytes
     gathered = work.reuses(IN)
     elements = work.groups * (work.taps if layout.flat else work.channels * layout.needed[0] * layout.needed[1])
 
@@ -129,7 +129,6 @@ def _filters(work: Work, constants: Constants) -> Code:
         stores.append(Store("windows", work.positions * layout.window_elements * size))
         if gathered:
             stores.append(_planes(work))
-    del empty, parts
     return Code("filters.c.jinja", context, tuple(stores))
 
 
@@ -208,8 +207,8 @@ def _output(work: Work, constants: Constants, vectors: bool) -> dict[str, Any]:
         "zero": output.zero_point,
     }
     if word == "float":
-        low, high = (literals(np.array([x], np.float32))[0] if np.isfinite(x) else None for x in (output.low, output.high))
-        return {**context, "form": "float", "low": low, "high": high}
+        ends = [literals(np.array([x], np.float32))[0] if np.isfinite(x) else None for x in (output.low, output.high)]
+        return {**context, "form": "float", "low": ends[0], "high": ends[1]}
     low, high = int(output.low), int(output.high)
     if word == "double":
         return {**context, "form": "f64", "low": low, "high": high}

@@ -73,7 +73,6 @@ def features(work: Work) -> dict[str, float]:
     lanes, parts = work.lanes, work.operand.parts
     _, height, width = work.source.shape
     channels = work.groups * work.channels
-    slow = 1.0
     if work.reuses(IN):
         gathers = work.groups * (work.axes[IN].gather_additions + work.conv.weights.shape[1])
         plane = height * width
@@ -82,11 +81,11 @@ def features(work: Work) -> dict[str, float]:
         else:
             found["scalars"] += gathers * plane
     spreads = work.axes[OUT].spread_additions if work.reuses(OUT) else 0
-    (_positions if work.kernel == "positions" else _filters)(work, found, slow, channels, spreads)
+    (_positions if work.kernel == "positions" else _filters)(work, found, channels, spreads)
     return found
 
 
-def _positions(work: Work, found: dict[str, float], slow: float, channels: int, spreads: int) -> None:
+def _positions(work: Work, found: dict[str, float], channels: int, spreads: int) -> None:
     layout = Positions(work)
     lanes = work.lanes
     words = work.groups * math.prod(work.words)
@@ -101,15 +100,21 @@ def _positions(work: Work, found: dict[str, float], slow: float, channels: int, 
     )
     chunks = runs * math.ceil(min(width, layout.tile * lanes) / lanes)
     groups_words = work.groups * work.words[0]
-    kernel_rows, kernel_columns = work.words[1], work.words[2]
+    kernel_rows = work.words[1]
     if work.reuses(ROW):
         size = work.axes[ROW]
         spans = runs * math.ceil(layout.sum_row / lanes) * layout.phases
-        found["sums"] += groups_words * work.window[0] * spans * (size.gather_additions + size.length + size.coefficients)
+        found["sums"] += (
+            groups_words * work.window[0] * spans * (size.gather_additions + size.length + size.coefficients)
+        )
     if work.reuses(COL):
         size = work.axes[COL]
-        found["sums"] += groups_words * kernel_rows * work.members * chunks * (
-            size.gather_additions + size.length + size.coefficients
+        found["sums"] += (
+            groups_words
+            * kernel_rows
+            * work.members
+            * chunks
+            * (size.gather_additions + size.length + size.coefficients)
         )
     else:
         found["copies"] += chunks * words * work.members
@@ -118,7 +123,7 @@ def _positions(work: Work, found: dict[str, float], slow: float, channels: int, 
         held = tile.vectors * work.members
         for block in tile.blocks:
             count = block.count * times
-            found["products"] += slow * count * words * block.rows * held
+            found["products"] += count * words * block.rows * held
             found["loads"] += count * words * (block.rows + held)
             found["blocks"] += count * work.groups
             found["weights"] += count * words * block.rows * 4
@@ -126,7 +131,6 @@ def _positions(work: Work, found: dict[str, float], slow: float, channels: int, 
     outputs = work.conv.weights.shape[0] * vectors / work.members
     found["activations"] += outputs
     found["spread"] += (work.members - 1) * outputs
-    del kernel_columns
 
 
 def _times(layout: Positions) -> list[int]:
@@ -134,11 +138,11 @@ def _times(layout: Positions) -> list[int]:
     return ([full] if full else []) + ([1] if rest else [])
 
 
-def _filters(work: Work, found: dict[str, float], slow: float, channels: int, spreads: int) -> None:
+def _filters(work: Work, found: dict[str, float], channels: int, spreads: int) -> None:
     layout = Filters(work)
     positions = work.positions
     products = work.groups * layout.tap_words * layout.vectors * positions
-    found["products"] += slow * products
+    found["products"] += products
     batches = math.ceil(positions / layout.batch)
     found["loads"] += work.groups * layout.tap_words * (layout.vectors * batches + positions * len(layout.blocks))
     found["weights"] += work.groups * layout.tap_words * layout.vectors * work.lanes * 4 * batches

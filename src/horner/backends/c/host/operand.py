@@ -52,7 +52,7 @@ class Operand:
         """Pack the last dimension into words, zeros behind: ``(..., n)`` becomes ``(..., ceil(n / parts))``."""
         short = -values.shape[-1] % self.parts
         padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, short)])
-        packed = np.ascontiguousarray(padded.astype(self.weight))
+        packed: np.ndarray = np.ascontiguousarray(padded.astype(self.weight))
         return packed.view(np.int32) if self.parts > 1 else packed
 
 

@@ -72,7 +72,9 @@ class Positions:
         counts = []
         for i in range(2):
             last = self.work.size[i] * self.work.window[i] - 1
-            counts.append(last * self.work.conv.stride[i] + (self.work.kernel_size[i] - 1) * self.work.conv.dilation[i] + 1)
+            counts.append(
+                last * self.work.conv.stride[i] + (self.work.kernel_size[i] - 1) * self.work.conv.dilation[i] + 1
+            )
         return counts[0], counts[1]
 
     @cached_property
@@ -101,7 +103,11 @@ class Positions:
         if self.work.isa.accumulators < 24:
             most = max(1, most // 2) if self.work.members == 1 else 1
         tiles = -(-needed // most)
-        return -(-needed // tiles) if needed % most and tiles * -(-needed // tiles) <= needed + tiles - 1 else min(most, needed)
+        return (
+            -(-needed // tiles)
+            if needed % most and tiles * -(-needed // tiles) <= needed + tiles - 1
+            else min(most, needed)
+        )
 
     @cached_property
     def tiles(self) -> tuple[int, int]:
@@ -123,9 +129,13 @@ class Positions:
     @cached_property
     def sum_row(self) -> int:
         """Words of one phase of a row of sums, where rows are gathered before columns."""
-        reach = ((self.work.window[1] - 1) * self.work.conv.stride[1] + (self.work.kernel_size[1] - 1) * self.work.conv.dilation[1]) // self.phases
+        reach = (
+            (self.work.window[1] - 1) * self.work.conv.stride[1]
+            + (self.work.kernel_size[1] - 1) * self.work.conv.dilation[1]
+        ) // self.phases
         width = min(self.work.size[1], self.tile * self.work.lanes)
-        return -(-(width + reach) // self.work.lanes) * self.work.lanes
+        lanes = self.work.lanes  # whole vectors, so that one that starts `reach` words late still ends inside
+        return -(-(-(-width // lanes) * lanes + reach) // lanes) * lanes
 
     def blocks(self, vectors: int) -> tuple[Block, ...]:
         """Cut the rows of coefficients into blocks that the registers hold beside `vectors` of positions."""
@@ -152,10 +162,9 @@ class Positions:
         """Return the weights in the order in which the core meets them, ``(groups, ...)`` words."""
         core, _ = self.work.core
         groups, rows = core.shape[:2]
+        moved = core
         if self.work.folded:  # (channels, columns) are the channels of a kernel of one column
             moved = np.moveaxis(core, 4, 3).reshape(groups, rows, -1, core.shape[3], 1)
-        else:
-            moved = core
         # (groups, rows, words of channels, rows, columns), each word's parts together
         words = self.work.operand.words(np.moveaxis(moved, 2, -1))
         words = np.moveaxis(words, -1, 2).reshape(groups, rows, -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,6 @@ def generate(program: Program, isa: Isa, select: Choose = choose) -> HostSource:
     constants = Constants()
     works: dict[str, Work] = {}
     home = homes(program)
-    last_use = {j: i for i, layer in enumerate(program.layers) for j in layer.inputs}
     readers = [sum(j in layer.inputs for layer in program.layers) for j in range(len(program.values))]
     steps: list[_Step] = []
     fused: set[int] = set()
@@ -96,7 +94,6 @@ def generate(program: Program, isa: Isa, select: Choose = choose) -> HostSource:
             call = name + call
         inputs = tuple(home[j] for j in layer.inputs)
         steps.append(_Step(number, name, inputs, home[output] if output < len(home) else output, code, call))
-    del last_use
     text, arena = _render_all(program, isa, steps)
     return HostSource(text, constants.array(), arena, works)
 
@@ -134,13 +131,15 @@ def _other(layer: Layer, program: Program, number: int, constants: Constants) ->
         least = "-128" if program.integer else "-3.402823466e+38f"
         return Code("max_pool.c.jinja", {**common, "spans": spans, "least": least}), call
     if isinstance(layer, AveragePool | AdaptiveAveragePool):
-        rows, columns = (np.array(spans, np.int32) for spans in layer.windows(sources[0].shape[1:]))  # type: ignore[arg-type]
+        rows, columns = (np.array(spans, np.int32) for spans in layer.windows(sources[0].shape[1:]))
         zero = sources[0].zero_point if program.integer else 0
         context = {**common, "rows": constants.add(rows), "columns": constants.add(columns), "zero": zero}
         return Code("average_pool.c.jinja", context), "(constants, {0}, {1});"
     if isinstance(layer, Add):
         if program.integer:
-            common["layer"] = _Clamped(layer.inputs, layer.multipliers, layer.shift, layer.zero_point, int(layer.low), int(layer.high))
+            common["layer"] = _Clamped(
+                layer.inputs, layer.multipliers, layer.shift, layer.zero_point, int(layer.low), int(layer.high)
+            )
         return Code("add.c.jinja", common), call
     if isinstance(layer, Concat):
         return Code("concat.c.jinja", common), call
@@ -167,7 +166,9 @@ def _render_all(program: Program, isa: Isa, steps: list[_Step]) -> tuple[str, in
     # the input is copied, so that vectors may reach beyond it; the output so that they may be written beyond it
     for value in (0, *made):
         length = program.values[value].size * T.bytes + SLACK
-        buffers.append(_buffer(length, made.get(value, 0), len(steps) if value == final else last.get(value, made.get(value, 0))))
+        buffers.append(
+            _buffer(length, made.get(value, 0), len(steps) if value == final else last.get(value, made.get(value, 0)))
+        )
         owners.append(("value", value, ""))
     for i, step in enumerate(steps):
         for store in step.code.stores:
@@ -230,4 +231,3 @@ _environment.filters |= {
     "finite": math.isfinite,
     "float_literal": lambda number: literals(np.array([number], np.float32))[0],
 }
-_UNUSED = re

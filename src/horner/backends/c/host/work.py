@@ -106,7 +106,9 @@ class Work:
             axes[i] = self.conv.weights.axes[i]
         out = axes[OUT]
         per_group = shape[OUT] // self.groups
-        axes[OUT] = Axis(per_group, None if out.dense else min(out.segment or per_group, per_group), out.degree, out.nodes)
+        axes[OUT] = Axis(
+            per_group, None if out.dense else min(out.segment or per_group, per_group), out.degree, out.nodes
+        )
         return axes[0], axes[1], axes[2], axes[3]
 
     def reuses(self, axis: int) -> bool:
@@ -175,9 +177,9 @@ class Work:
             if not self.isa.byte_products or set(self.schedule.kept) - {OUT}:
                 return False
             values, _ = self.core
-            return -128 <= values.min() and values.max() <= 127
+            return values.min() >= -128 and values.max() <= 127
         values, _ = self.core
-        return self.reach < 1 << 15 and -(1 << 15) <= values.min() and values.max() < 1 << 15
+        return self.reach < 1 << 15 and values.min() >= -(1 << 15) and values.max() < 1 << 15
 
     @cached_property
     def reach(self) -> int:
@@ -221,7 +223,8 @@ def _by_order(conv: Conv, schedule: Schedule) -> tuple[np.ndarray, list[np.ndarr
     weights = conv.weights
     if OUT not in schedule.kept:
         return core(conv, schedule), None
-    assert isinstance(weights, Positional) and weights.shifts is not None
+    assert isinstance(weights, Positional)
+    assert weights.shifts is not None
     axis = weights.axes[OUT]
     families = weights.shifts[np.ix_(*(a.orders for a in weights.axes))].astype(np.int64)
     values = weights.core.astype(np.int64) << families
@@ -239,4 +242,3 @@ def _by_order(conv: Conv, schedule: Schedule) -> tuple[np.ndarray, list[np.ndarr
         basis = np.eye(terms, dtype=np.int64) if axis.nodes == "pow2" or not axis.degree else gram(size, terms)
         matrices.append(basis << shifts[:terms])
     return values, matrices
-
