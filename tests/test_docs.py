@@ -21,7 +21,7 @@ from horner._plan_text import FLAGS, KEYS, PRESETS
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 MATCHING = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-RUN = ("README.md", "docs/concepts.md", "docs/plans.md", "docs/tutorial.md")
+RUN = ("README.md", "docs/concepts.md", "docs/microcontrollers.md", "docs/plans.md", "docs/tutorial.md")
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,15 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def desk(tmp_path, cache, monkeypatch):
-    """An empty folder without network, where commands find this environment's tools and a C compiler."""
+    """A folder with the demonstration's file, no network, this environment's tools and a C compiler."""
     tools = tmp_path / "tools"
     tools.mkdir()
     if shutil.which("cc") is None:
         (tools / "cc").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ziglang cc "$@"\n')
         (tools / "cc").chmod(0o755)
     work = tmp_path / "work"
-    work.mkdir()
+    (work / "demo").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "data" / "lenet5.horner", work / "demo")
     monkeypatch.chdir(work)
     monkeypatch.syspath_prepend(str(work))
     monkeypatch.setenv("PATH", str(tools), prepend=":")
