@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from horner.backends.c import source as c_source
 from horner.backends.c.compiler import find_compiler
 from horner.basis import Axis
 from horner.errors import FileError, ProgramError
-from horner.program import schedule
+from horner.program import file, schedule
 from horner.program.bounds import accumulator
 from horner.program.layers import Add, AveragePool, Concat, Conv, Flatten, MaxPool, Output, Value
 from horner.program.program import Input, Program
@@ -26,6 +27,8 @@ BATCHES = settings(
     max_examples=2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 GUARD, POISON = 64, 0x5A
+TARGETS = ("generic", "cortex-m0plus", "cortex-m4")
+"""One for each way of writing: plainly, small, and in words for instructions that multiply pairs."""
 
 
 def batches(integer, number):
@@ -109,7 +112,7 @@ def test_float_programs_agree_with_the_reference_to_rounding(build_all, programs
 @BATCHES
 @given(batches(True, 24), strategies.generators())
 def test_nothing_is_undefined_and_no_layer_leaves_its_buffers(run_trapped, programs, generator):
-    """Under traps for undefined behaviour, with poisoned memory between all buffers."""
+    """Under traps for undefined behaviour, with poisoned memory between all buffers, as written for three targets."""
     images = [strategies.images(program, generator) for program in programs]
     for i, outputs in enumerate(run_trapped(programs, images)):
         np.testing.assert_array_equal(outputs, reference.run(programs[i], images[i]), f"program {i}")
@@ -160,7 +163,7 @@ int {generated.name}_intact(void)
         folder = tmp_path_factory.mktemp("trapped")
         main = ["#include <stdio.h>", "static int8_t input[1 << 20], output[1 << 20];", "int main(void)", "{"]
         for i, program in enumerate(programs):
-            generated = c.generate(program, f"n{i}")
+            generated = c.generate(program, f"n{i}", TARGETS[i % len(TARGETS)])
             (folder / f"n{i}.h").write_text(generated.header)
             (folder / f"n{i}.c").write_text(guarded(generated, arenas[-1]))
             main.insert(0, f'#include "n{i}.h"\nvoid n{i}_poison(void);\nint n{i}_intact(void);')
@@ -236,6 +239,7 @@ def test_every_schedule_whatever_the_planner_would_choose(run_trapped, monkeypat
     schedules = dict(zip(convs, schedule.possible(convs[0]), strict=True))
     for module in ("horner.backends.c.layers.conv", "horner.backends.reference"):
         monkeypatch.setattr(f"{module}.plan", lambda conv, *_: schedules[conv])
+    convs = [conv for conv in convs for _ in TARGETS]  # each conv as written for each target
     programs = [Program(Input(source.shape, 1.0, source.zero_point), (conv,)) for conv in convs]
     images = [strategies.images(program, generator) for program in programs]
     for i, outputs in enumerate(run_trapped(programs, images)):
@@ -249,9 +253,43 @@ def test_sums_that_need_int64_get_it(build_all):
     program = grown(Input((64, 1, 1)), generator, (0, axes, {"bits": 16}))
     assert "sums in int64_t" in c.generate(program).source
     images = strategies.images(program, generator, 50)
-    outputs = build_all([program])[0](images)
-    np.testing.assert_array_equal(outputs, reference.run(program, images))
+    for target in TARGETS:
+        outputs = build_all([program], target=target)[0](images)
+        np.testing.assert_array_equal(outputs, reference.run(program, images))
     assert len(np.unique(outputs)) > 10
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_sums_wrap_where_the_last_one_fits_32_bits(build_all, target):
+    trained = file.load(Path(__file__).parents[2] / "data" / "lenet5.horner")
+    conv, source = trained.layers[4], trained.values[4]
+    program = Program(Input(source.shape, 1.0, source.zero_point), (dataclasses.replace(conv, source=0),))
+    scheduled = plan(conv, source, program.values[1])
+    assert accumulator(conv, source, DENSE) < 2**31 < 2**36 < accumulator(conv, source, scheduled)
+    assert "sums in int32_t" in c.generate(program, target=target).source
+    generator = np.random.default_rng(8)
+    images = generator.choice(np.array([-128, 127], np.int8), (200, *source.shape))
+    outputs = build_all([program], target=target)[0](images)
+    np.testing.assert_array_equal(outputs, reference.run(program, images))
+    assert len(np.unique(outputs)) > 100
+
+
+def test_the_largest_sums_are_rescaled_after_a_pool(build_all):
+    """Where multipliers are not negative; else what was rescaled is compared."""
+    generator = np.random.default_rng(6)
+    axes = (Axis(6, 3, 1), Axis(2), Axis(3), Axis(3, degree=1))
+    pools = MaxPool(1, (2, 3), (2, 3)), MaxPool(1, (2, 2), (1, 1)), MaxPool(1, (2, 2), (2, 2), (1, 1))
+    programs = [grown(Input((2, 9, 11), 1.0, 7), generator, (0, axes, {"padding": (1, 0)}), pool) for pool in pools]
+    conv = programs[0].layers[0]
+    negative = Positional((Axis(6),), np.array([9, -9, 5, 1, 0, 3]), 8)
+    conv = dataclasses.replace(conv, output=dataclasses.replace(conv.output, multiplier=negative))
+    programs.append(Program(programs[0].input, (conv, pools[0])))
+    fused = [" are kept\n" in c.generate(program).source for program in programs]
+    assert fused == [True, False, False, False]
+    for target in TARGETS:
+        for program, compiled in zip(programs, build_all(programs, target=target), strict=True):
+            images = strategies.images(program, generator, 5)
+            np.testing.assert_array_equal(compiled(images), reference.run(program, images))
 
 
 def test_a_program_that_only_flattens_copies(build_all):
@@ -278,7 +316,7 @@ def test_the_source_is_self_contained_and_says_what_it_takes():
     assert "malloc" not in generated.source
     globals_ = re.findall(r"^static (?!const|inline|void|HORNER_NOINLINE)(\w+)", generated.source, re.MULTILINE)
     assert globals_ == ["union"], "nothing writable but the arena"
-    tables = re.findall(r"^static const int(\d+)_t \w+\[(\d+)\]", generated.source, re.MULTILINE)
+    tables = re.findall(r"^static const u?int(\d+)_t \w+\[(\d+)\]", generated.source, re.MULTILINE)
     assert generated.constant_bytes == sum(int(bits) // 8 * int(length) for bits, length in tables) > 1000
     assert f"#define DIGITS_ARENA_BYTES {generated.arena_bytes} " in generated.header
     assert "sums reused: out row col" in generated.source

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from horner.backends.c.types import FLOAT, INT8, UINT8, CType, Table, signed, table
+from horner.backends.c.targets import Target
+from horner.backends.c.types import FLOAT, INT8, UINT8, UINT32, CType, Table, signed, table
 from horner.program.schedule import Schedule
 from horner.program.weights import Positional, Ranked
 
@@ -29,16 +30,23 @@ class Core:
         ``[a, k % period]``. Without one, every shift is 0.
     period
         Taps after which the shifts repeat; with shifts, the table holds ``period`` runs of ``taps / period`` values.
+    lanes
+        Where the table holds words: taps packed in each, 2 or 4. Words of `BLOCK` coefficients alternate.
     """
 
     table: Table
     shifts: Table | None = None
     period: int = 1
+    lanes: int = 0
 
     @property
     def bytes(self) -> int:
         """Flash of the tables."""
         return self.table.bytes + (self.shifts.bytes if self.shifts else 0)
+
+
+BLOCK = 4
+"""Coefficients whose sums are formed side by side where words are packed."""
 
 
 def coefficients(weights: Positional | Ranked, schedule: Schedule) -> np.ndarray:
@@ -61,7 +69,7 @@ def coefficients(weights: Positional | Ranked, schedule: Schedule) -> np.ndarray
 
 
 def compact(
-    name: str, values: np.ndarray, orders: np.ndarray, periods: Sequence[int], sums: CType, small: bool
+    name: str, values: np.ndarray, orders: np.ndarray, periods: Sequence[int], sums: CType, target: Target
 ) -> Core:
     """Choose the form of a table.
 
@@ -75,15 +83,15 @@ def compact(
         After how many taps shifts may repeat.
     sums
         The type of the accumulators: values count modulo its range.
-    small
-        Whether bytes come first.
+    target
+        Whether bytes come first, and in which order values are unpacked.
     """
     if sums is FLOAT:
         return Core(table(name, values))
     if sums.bytes == 4:
         values = values.astype(np.int32)  # wraps, as the sums do
     best = Core(table(name, values))
-    if not small and best.table.type.bytes <= 2:
+    if not target.small and best.table.type.bytes <= 2:
         return best
     taps = values.shape[1]
     for period in dict.fromkeys(math.gcd(taps, period) for period in periods):
@@ -91,6 +99,25 @@ def compact(
         if found.bytes + SHIFTS_COST < best.bytes + (SHIFTS_COST if best.shifts else 0):
             best = found
     return best
+
+
+def packed(core: Core, name: str) -> Core:
+    """Pack plain values of 8 or 16 bits into words, for instructions that multiply two pairs of 16 bits at once.
+
+    Two taps of 16 bits, the first in the lower half; or four of 8, the second and third having changed places, so
+    that even and odd bytes are pairs of neighbours. Rows of taps are filled up with zeros.
+    """
+    lanes = 4 // core.table.type.bytes
+    values = core.table.values
+    rows, taps = values.shape
+    values = np.pad(values, ((0, 0), (0, -taps % lanes))).reshape(rows, -1, lanes)
+    if lanes == 4:
+        values = values[:, :, [0, 2, 1, 3]]
+    bits = 32 // lanes
+    parts = (values.astype(np.int64) & ((1 << bits) - 1)) << (bits * np.arange(lanes))
+    words = parts.sum(2)
+    blocks = [words[first : first + BLOCK].T.ravel() for first in range(0, rows, BLOCK)]
+    return Core(Table(name, UINT32, np.concatenate(blocks)), lanes=lanes)
 
 
 def _shifted(name: str, values: np.ndarray, orders: np.ndarray, period: int) -> Core:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from horner.backends.c.streaming import Group, Node
 from horner.backends.c.streams import Reach, Stream, View
 from horner.backends.c.targets import Target
 from horner.backends.c.types import FLOAT, INT8
-from horner.program.layers import Flatten
+from horner.program.layers import Conv, Flatten, MaxPool
 from horner.program.program import Program
 
 INPUT, OUTPUT = "image", "scores"
@@ -141,11 +142,20 @@ def _steps(program: Program, target: Target) -> tuple[tuple[Placed, ...], dict[K
         where = INPUT if number == 0 else OUTPUT if number == home[-1] else ""
         streams[number] = Stream(program.values[number].shape, activation, number in flattened or bool(where), where)
     placed = []
+    pools = _pools(program, home, needed)
+    for number in set(pools):
+        streams.pop(number + 1)
     for i, layer in enumerate(program.layers):
-        if home[i + 1] != i + 1 or i + 1 not in needed:
+        if home[i + 1] != i + 1 or i + 1 not in needed or i in pools.values():
             continue
+        pool = pools.get(i)
         sources = tuple(program.values[j] for j in layer.inputs)
         site = Site(program.names[i], sources, program.values[i + 1], program.integer, target)
+        makes = i + 1
+        if pool is not None:
+            found = program.layers[pool]
+            assert isinstance(found, MaxPool)
+            site, makes = dataclasses.replace(site, pool=found), pool + 1
         for step in steps(layer, site):
             if step.makes is not None:
                 streams[step.name] = step.makes
@@ -156,8 +166,35 @@ def _steps(program: Program, target: Target) -> tuple[tuple[Placed, ...], dict[K
                 if shape != streams[key].shape:  # a flattened map
                     reach = Reach.whole(streams[key].shape[1])
                 reads.append((key, shape, reach))
-            placed.append(Placed(step, site, tuple(reads), i + 1 if step.makes is None else step.name))
+            placed.append(Placed(step, site, tuple(reads), makes if step.makes is None else step.name))
     return tuple(placed), streams
+
+
+def _pools(program: Program, home: Sequence[int], needed: set[int]) -> dict[int, int]:
+    """Which convolution's outputs only one max pool reads, that can take the largest sums before they are rescaled."""
+    readers: dict[int, list[int]] = {}
+    for j, layer in enumerate(program.layers):
+        if home[j + 1] == j + 1 and j + 1 in needed:
+            for i in layer.inputs:
+                readers.setdefault(home[i], []).append(j)
+    found = {}
+    for i, conv in enumerate(program.layers):
+        read = readers.get(i + 1, [])
+        if not isinstance(conv, Conv) or len(read) != 1 or i + 1 == home[-1]:
+            continue
+        pool = program.layers[read[0]]
+        if not isinstance(pool, MaxPool) or pool.source != i + 1:
+            continue
+        inside = all(
+            outputs * k <= length
+            for outputs, k, length in zip(
+                program.values[read[0] + 1].shape[1:], pool.kernel, program.values[i + 1].shape[1:], strict=True
+            )
+        )
+        plain = pool.kernel == pool.stride and pool.padding == (0, 0) and pool.dilation == (1, 1) and inside
+        if plain and conv.output.multiplier.expand().min() >= 0:
+            found[i] = read[0]
+    return found
 
 
 def _nodes(placed: Sequence[Placed], streams: dict[Key, Stream], whole: frozenset[Key]) -> tuple[Node, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from horner.backends.c.streams import Reach, Stream
 from horner.backends.c.targets import Target
 from horner.backends.c.types import FLOAT, INT8, CType, Table
-from horner.program.layers import Layer, Value
+from horner.program.layers import Layer, MaxPool, Value
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Site:
     name
         The layer's name, a C identifier.
     sources, result
-        The activations read and made.
+        The activations read, and the layer's own, before a pool.
     integer
         Whether the program computes on integers.
     target
         What the code is for.
+    pool
+        The max pool that a convolution runs on its way out: windows that do not overlap.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Site:
     result: Value
     integer: bool
     target: Target
+    pool: MaxPool | None = None
 
     @property
     def activation(self) -> CType:

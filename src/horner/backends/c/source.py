@@ -25,6 +25,10 @@ SIGNATURE = "@signature@"
 """Where a template has its function's head, which depends on what the body uses."""
 
 
+Helper = tuple[str | int | CType, ...]
+"""A function that layers share: what it does, and for which types or sizes."""
+
+
 @dataclass(frozen=True)
 class CSource:
     """A program in C.
@@ -78,7 +82,7 @@ def generate(program: Program, name: str = "network", target: str = "generic") -
     machine = find_target(target)
     network = lay_out(program, machine, place)
     shared = _shared(network)
-    helpers: dict[str, tuple[str, CType, CType, CType]] = {}
+    helpers: dict[str, Helper] = {}
     texts, by_row = zip(*(_step(network, i, helpers) for i in range(len(network.steps))), strict=True)
     tables = [*shared.values(), *(table for item in network.steps for table in item.step.tables)]
     constant_bytes = sum(table.bytes for table in tables)
@@ -139,15 +143,16 @@ def _zeros(padding: Padding) -> str:
     return f"zeros_{padding.type.member}_{sign}{abs(padding.zero)}"
 
 
-def _step(network: Network, number: int, helpers: dict[str, tuple[str, CType, CType, CType]]) -> tuple[str, bool]:
+def _step(network: Network, number: int, helpers: dict[str, Helper]) -> tuple[str, bool]:
     """Write a step, and say whether it takes the number of the row it makes."""
     item = network.steps[number]
     step, site = item.step, item.site
 
-    def helper(kind: str, window: CType, core: CType, sums: CType) -> str:
+    def helper(kind: str, *about: CType | int) -> str:
         """Name a function that layers share, and remember that it is wanted."""
-        name = f"{kind}_{window.member}_{core.member}" + (f"_{sums.member}" if sums.bytes == 8 else "")
-        helpers[name] = (kind, window, core, sums)
+        names = [str(item) if isinstance(item, int) else item.member for item in about]
+        name = "_".join([kind, *names])
+        helpers[name] = (kind, *about)
         return name
 
     inputs = [network.view(key, shape) for key, shape, _ in item.reads]

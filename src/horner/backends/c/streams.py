@@ -108,9 +108,14 @@ class View:
         return self.shape[1] * self.shape[2] if self.by_channel else self.shape[2]
 
     @property
+    def row_elements(self) -> int:
+        """Elements of one row of all channels."""
+        return self.shape[0] * self.shape[2]
+
+    @property
     def row_step(self) -> int:
         """Elements from one row to the next."""
-        return self.shape[2] if self.by_channel else self.shape[0] * self.shape[2]
+        return self.shape[2] if self.by_channel else self.row_elements
 
     def offset(self, row: str) -> str:
         """Return the C expression of a row's distance from the base; nothing where it is the base.

@@ -22,12 +22,15 @@ class Target:
         What ``zig cc`` needs to know of the machine; nothing for the machine it runs on.
     optimise
         ``-Os`` where flash is scarcer than time, else ``-O2``.
+    dsp
+        Whether it multiplies two pairs of 16-bit numbers at once (Arm's DSP extension).
     """
 
     name: str
     title: str
     flags: tuple[str, ...] = ()
     optimise: Literal["-Os", "-O2"] = "-O2"
+    dsp: bool = False
 
     @property
     def small(self) -> bool:
@@ -35,16 +38,16 @@ class Target:
         return self.optimise == "-Os"
 
 
-def _thumb(name: str, title: str, cpu: str, abi: str, optimise: Literal["-Os", "-O2"]) -> Target:
-    return Target(name, title, ("-target", f"thumb-freestanding-{abi}", f"-mcpu={cpu}"), optimise)
+def _thumb(name: str, title: str, cpu: str, abi: str, optimise: Literal["-Os", "-O2"], dsp: bool) -> Target:
+    return Target(name, title, ("-target", f"thumb-freestanding-{abi}", f"-mcpu={cpu}"), optimise, dsp)
 
 
 TARGETS = {
     found.name: found
     for found in (
-        _thumb("cortex-m0plus", "Arm Cortex-M0+", "cortex_m0plus", "eabi", "-Os"),
-        _thumb("cortex-m4", "Arm Cortex-M4 with FPU", "cortex_m4+vfp4d16sp", "eabihf", "-O2"),
-        _thumb("cortex-m33", "Arm Cortex-M33 with FPU and DSP", "cortex_m33", "eabihf", "-O2"),
+        _thumb("cortex-m0plus", "Arm Cortex-M0+", "cortex_m0plus", "eabi", "-Os", False),
+        _thumb("cortex-m4", "Arm Cortex-M4 with FPU", "cortex_m4+vfp4d16sp", "eabihf", "-O2", True),
+        _thumb("cortex-m33", "Arm Cortex-M33 with FPU and DSP", "cortex_m33+dsp+fp_armv8d16sp", "eabihf", "-O2", True),
         Target("rv32imc", "RISC-V RV32IMC", ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c"), "-Os"),
         Target("wasm32", "WebAssembly", ("-target", "wasm32-freestanding"), "-O2"),
         Target("generic", "any machine with C99"),

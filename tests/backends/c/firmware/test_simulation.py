@@ -22,7 +22,8 @@ def test_a_trained_network_gives_the_reference_everywhere(lenet, images, target)
     np.testing.assert_array_equal(result.outputs.reshape(2, 10), reference.run(lenet, images))
     assert told == [(1, 2), (2, 2)]
     if target in EMULATED:
-        assert {layer.name for layer in result.layers} >= set(lenet.names)
+        # pools are part of the convolutions before them
+        assert {layer.name for layer in result.layers} >= {name for name in lenet.names if "pool" not in name}
         assert 0 < result.stack <= result.footprint.stack.bytes
         assert sum(layer.median for layer in result.layers) == pytest.approx(result.total.median, rel=0.01)
     assert (result.total is None) == (target == "generic")

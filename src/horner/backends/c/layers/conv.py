@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from horner.backends.c.core import Core, coefficients, compact
+from horner.backends.c.core import BLOCK, Core, coefficients, compact, packed
 from horner.backends.c.part import Padding, Scratch, Site, Step, shape, steps
 from horner.backends.c.rescale import rescale
 from horner.backends.c.streams import Reach, Stream
@@ -114,21 +114,40 @@ def _main(layer: Conv, site: Site, decided: Plan) -> Step:
     kernel, sizes = layer.weights.shape[2:], decided.sizes
     planes = layer.groups * sizes[IN]
     taps = sizes[IN] * sizes[ROW] * sizes[COL]
-    first = -layer.padding[0]
-    reach = Reach(height, layer.stride[0], first, first + (kernel[0] - 1) * layer.dilation[0] + 1)
-    columns = (site.result.shape[2] - 1) * layer.stride[1] + (kernel[1] - 1) * layer.dilation[1] + 1
+    lines = site.pool.kernel[0] if site.pool else 1
+    first, step = -layer.padding[0], lines * layer.stride[0]
+    stop = first + step - layer.stride[0] + (kernel[0] - 1) * layer.dilation[0] + 1
+    reach = Reach(height, step, first, stop)
+    width_made = (
+        site.result.shape[2] // site.pool.kernel[1] * site.pool.kernel[1] if site.pool else site.result.shape[2]
+    )
+    columns = (width_made - 1) * layer.stride[1] + (kernel[1] - 1) * layer.dilation[1] + 1
     gathered = IN in decided.schedule.kept
     # a gathered row is itself what a kernel of one row needs
-    own_rows = not gathered or kernel[0] > 1 or any(layer.padding) or ROW in decided.schedule.kept
+    own_rows = bool(site.pool) or not gathered or kernel[0] > 1 or any(layer.padding) or ROW in decided.schedule.kept
     row_width = columns if own_rows else width
-    own_window = COL in decided.schedule.kept or site.result.shape[2] > 1 or row_width != sizes[COL]
+    own_window = bool(site.pool) or COL in decided.schedule.kept or site.result.shape[2] > 1 or row_width != sizes[COL]
     core = _core(layer, site, decided)
+    lanes = 4 // core.table.type.bytes if core.table.type.bytes <= 2 else 0
+    if (
+        site.target.dsp
+        and lanes
+        and not core.shifts
+        and not decided.schedule.by_level
+        and layer.groups == 1
+        and (decided.sums, decided.window.type) == (UINT32, INT16)
+        and (own_window or taps % lanes == 0)  # another's buffer must not be read beyond its end
+    ):
+        core = packed(core, core.table.name)
     tables = [core.table, *([core.shifts] if core.shifts else [])]
     scratch = []
     if own_rows:
         scratch.append(Scratch("rows", decided.rows.type, planes * sizes[ROW] * row_width))
     if own_window:
-        scratch.append(Scratch("window", decided.window.type, planes * sizes[ROW] * sizes[COL]))
+        length = planes * sizes[ROW] * sizes[COL]
+        scratch.append(Scratch("window", decided.window.type, length + (-length % core.lanes if core.lanes else 0)))
+    if core.lanes:
+        scratch.append(Scratch("sums", UINT32, sizes[OUT]))
     context: dict[str, Any] = {
         "layer": layer,
         "kernel": kernel,
@@ -148,8 +167,13 @@ def _main(layer: Conv, site: Site, decided: Plan) -> Step:
         "A": decided.sums,
         "R": decided.result,
         "core": core,
+        "block": BLOCK,
+        "pool": site.pool,
         "filters_per_group": site.result.shape[0] // layer.groups,
     }
+    if site.pool:
+        pooled = site.result.shape[2] // site.pool.kernel[1]
+        scratch.append(Scratch("largest", decided.result, pooled * site.result.shape[0]))
     if isinstance(layer.weights, Ranked) and decided.schedule.by_level:
         tables.append(Table(f"{site.name}_levels", UINT8, _packed(layer.weights)))
         scratch.append(Scratch("levels", decided.sums, 1 << layer.weights.level_bits))
@@ -181,7 +205,7 @@ def _core(layer: Conv, site: Site, decided: Plan) -> Core:
     places = decided.sizes[ROW] * decided.sizes[COL]
     periods = (1, decided.sizes[COL], places, terms * places, values[0].size)
     flat = values.reshape(len(values), -1)
-    return compact(f"{site.name}_core", flat, out[: len(values)], periods, decided.sums, site.target.small)
+    return compact(f"{site.name}_core", flat, out[: len(values)], periods, decided.sums, site.target)
 
 
 def _packed(weights: Ranked) -> np.ndarray:
@@ -198,8 +222,9 @@ def _notes(layer: Conv, site: Site, decided: Plan, bound: int) -> tuple[str, ...
         stored = f"{weights.level_bits}-bit levels on {curves}, {weights.curve}"
     else:
         stored = ", ".join(f"{name} {axis}" for name, axis in zip(AXES, weights.axes, strict=True))
+    pooled = f", of which the largest of {site.pool.kernel[0]}x{site.pool.kernel[1]} are kept" if site.pool else ""
     return (
-        f"convolution {weights.shape[ROW]}x{weights.shape[COL]}, {shape(source)} -> {shape(result)}",
+        f"convolution {weights.shape[ROW]}x{weights.shape[COL]}, {shape(source)} -> {shape(result)}{pooled}",
         f"stride {layer.stride}, padding {layer.padding}, dilation {layer.dilation}, groups {layer.groups}",
         f"weights: {stored}; {weights.stored} values stored at {weights.bits} bits",
         f"sums reused: {decided.schedule}",
