@@ -109,12 +109,8 @@ def _calls(program: Program, images: np.ndarray) -> tuple[Callable[[], Any], Cal
     tolerance = 0 if program.integer else 1e-3 * float(np.abs(expected).max())
     if not np.allclose(network(inputs).astype(float), expected.astype(float), rtol=0, atol=tolerance):
         raise HornerError("the compiled C gives other outputs than the reference; please report this")
-    return functools.partial(network, inputs), bare(network, inputs)
-
-
-def bare(network: c.Compiled, image: np.ndarray) -> Callable[[], Any]:
-    """Return a call of the compiled C on one image, buffers prepared."""
-    return network.bind(image, np.empty((1, *network.program.output.shape), image.dtype))
+    outputs = np.empty((1, *program.output.shape), inputs.dtype)
+    return functools.partial(network, inputs), network.bind(inputs, outputs)
 
 
 def fastest(rows: Sequence[Row], arithmetic: Arithmetic | None = None, bare: bool = False) -> Row | None:
