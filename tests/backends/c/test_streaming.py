@@ -106,7 +106,7 @@ def test_a_skip_keeps_its_rows_until_the_main_branch_arrives():
         Node((("x", Reach.same(16)), ("b", Reach.same(16))), "sum", 16),
     ]
     found = group(nodes, 0, 4, frozenset(["sum"]))
-    assert found == Group(0, 4, {"x": 3, "a": 3, "b": 1, "sum": 16}, {})
+    assert found == Group(0, 4, {"x": 3, "a": 3, "b": 1, "sum": 16}, {}, streams=True)
 
 
 def test_two_branches_from_one_map_wait_for_each_other():
@@ -124,3 +124,8 @@ def test_rows_that_nobody_needs_are_not_made():
     pools = (MaxPool(0, (1, 1), (1, 1)), MaxPool(1, (2, 2), (3, 3)))
     laid_out = network.lay_out(Program(Input((1, 9, 9)), pools), target("generic"), memory.place)
     assert [node.rows for node in laid_out.nodes] == [8, 3]
+
+
+def test_layers_that_need_whole_maps_run_one_after_the_other():
+    nodes = [Node((("in", Reach.same(4)),), "x", 4), Node((("x", Reach.whole(4)),), "y", 1)]
+    assert not group(nodes, 0, 2, frozenset("y")).streams

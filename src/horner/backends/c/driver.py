@@ -56,7 +56,7 @@ class Loop:
     expand
         Functions called beforehand.
     loop
-        The C condition under which it is not done yet; nothing where it is one step of one row.
+        The C condition under which it is not done yet; nothing where each step makes all its rows in turn.
     """
 
     steps: tuple[Call, ...]
@@ -82,7 +82,6 @@ def _loop(network: Network, group: Group, by_row: Sequence[bool]) -> Loop:
     read_later = {key for node in network.nodes[group.stop :] for key, _ in node.reads}
     ends = [i for i in members if network.nodes[i].makes not in read_here - read_later]
     conditions = [_unfinished(network, i) for i in ends]
-    single = len(members) == 1 and network.nodes[group.start].rows == 1
     calls = tuple(
         Call(
             network.steps[i].step.name,
@@ -94,7 +93,7 @@ def _loop(network: Network, group: Group, by_row: Sequence[bool]) -> Loop:
         for i in members
     )
     expand = tuple(s.expand for i in members for s in network.steps[i].step.scratch if s.expand)
-    return Loop(calls, expand, "" if single else " || ".join(conditions))
+    return Loop(calls, expand, " || ".join(conditions) if group.streams else "")
 
 
 def _row(network: Network, number: int) -> str:

@@ -62,7 +62,8 @@ class Arena:
     def pointer(self, number: int) -> str:
         """Return the C expression for the first element of a buffer."""
         kind = self.buffers[number].type
-        return f"arena.{kind.member} + {self.offsets[number] // kind.bytes}"
+        offset = self.offsets[number] // kind.bytes
+        return f"arena.{kind.member} + {offset}" if offset else f"arena.{kind.member}"
 
 
 def place(buffers: Sequence[Buffer]) -> Arena:

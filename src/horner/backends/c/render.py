@@ -22,12 +22,17 @@ def render(template: str, **context: Any) -> str:
 
 
 def indented(code: str) -> str:
-    """Indent every line by the braces open before it, so that templates need not know how deep they stand."""
-    lines, depth = [], 0
+    """Indent every line by the braces open before it, so that templates need not know how deep they stand.
+
+    Blank lines inside braces go; what macros leave is nobody's paragraph.
+    """
+    lines: list[str] = []
+    depth = 0
     for line in map(str.strip, code.splitlines()):
-        lines.append("    " * (depth - line.startswith("}")) + line if line else "")
+        if line or depth == 0:
+            lines.append("    " * (depth - line.startswith("}")) + line if line else "")
         depth += line.count("{") - line.count("}")
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"\{\n+", "{\n", re.sub(r"\n+( *\})", r"\n\1", "\n".join(lines)))) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
 def combine(terms: list[tuple[int, str]], kind: CType) -> str:

@@ -53,12 +53,15 @@ class Group:
     guards
         For every layer that reads nothing made here, the readers that must want its next row, one at least; the
         first layer needs none.
+    streams
+        Whether layers take turns; else each makes all its rows before the next one starts.
     """
 
     start: int
     stop: int
     capacity: dict[Any, int]
     guards: dict[int, tuple[Guard, ...]]
+    streams: bool = False
 
 
 def group(nodes: Sequence[Node], start: int, stop: int, kept: frozenset[Any]) -> Group:
@@ -88,9 +91,10 @@ def group(nodes: Sequence[Node], start: int, stop: int, kept: frozenset[Any]) ->
             return False
         return not guards.get(i) or any(_wants(guard, made, nodes) > row for guard in guards[i])
 
-    latest = stop - 1
+    latest, before, streams = stop - 1, start, False
     while any(made[i] < nodes[i].rows for i in members):
         i = next(i for i in range(latest, start - 1, -1) if able(i))
+        streams, before = streams or i < before, i
         stream = nodes[i].makes
         if stream not in kept:
             wanted = [
@@ -101,7 +105,7 @@ def group(nodes: Sequence[Node], start: int, stop: int, kept: frozenset[Any]) ->
             capacity[stream] = max(capacity[stream], made[i] - min(wanted, default=made[i]) + 1)
         made[i] += 1
         latest = max((guard.reader for guard in readers[i]), default=i)  # none behind has got anything new
-    return Group(start, stop, capacity, guards)
+    return Group(start, stop, capacity, guards, streams)
 
 
 def cut(nodes: Sequence[Node], row_bytes: dict[Any, int], scratch: Sequence[int], whole: frozenset[Any]) -> list[Group]:
