@@ -43,7 +43,7 @@ def main(
     ] = False,
 ) -> None:
     """Run layers and networks side by side: Horner's C, dense and under plans, and its peers on the dense network."""
-    console = Console(width=None if Console().is_terminal else 150)
+    console = Console(width=None if Console().is_terminal else 170)
     if write_docs and only:
         raise typer.BadParameter("the document holds a run over everything; leave out --only")
     wanted = select(only or list(workloads.catalogue()))

@@ -5,6 +5,7 @@ Instructions are counted by an emulator; they are not cycles.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ COMMAND = "python -m benchmarks.mcu"
 NETWORKS = {"lenet5": "demo", "resnet20": "paper"}
 """The networks, and the plan of each."""
 
-HEADINGS = ("network", "chip", "flash", "RAM", "arena", "stack", "instructions", "x flash", "x instructions")
+HEADINGS = ("network", "chip", "", "flash", "RAM", "arena", "stack", "instructions", "x flash", "x instructions")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Row:
     network: str
     plan: str
     chip: str
+    optimise: str
     code: int
     constants: int
     arena: int
@@ -104,9 +106,10 @@ def main(
         raise typer.BadParameter("the document holds a run over everything; leave out --only")
     rows: list[Row] = []
     for network, chip in select(only or list(NETWORKS)):
-        for plan in (NETWORKS[network], DENSE):
-            with console.status(f"{network} {plan} on {chip}"):
-                rows.append(measure(network, plan, chip, demo))
+        for optimise in dict.fromkeys((target(chip).optimise, "-Os")):
+            for plan in (NETWORKS[network], DENSE):
+                with console.status(f"{network} {plan} on {chip}, {optimise}"):
+                    rows.append(measure(network, plan, chip, optimise, demo))
     found = goals(rows)
     console.print(table(rows))
     for goal in found:
@@ -131,15 +134,15 @@ def select(names: Sequence[str]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(wanted))
 
 
-def measure(network: str, plan: str, chip: str, demo: Path) -> Row:
+def measure(network: str, plan: str, chip: str, optimise: str, demo: Path) -> Row:
     """Build, run one image, compare, count."""
     program, images = _program(network, plan, demo)
-    found = simulate(program, images, chip)
+    found = simulate(program, images, dataclasses.replace(target(chip), optimise=optimise))
     known, total = found.footprint, found.total
     assert known is not None
     assert total is not None
     sizes = (known.code, known.constants, known.arena, known.stack.bytes)
-    return Row(network, plan, chip, *sizes, found.stack or 0, total.most)
+    return Row(network, plan, chip, optimise, *sizes, found.stack or 0, total.most)
 
 
 def _program(network: str, plan: str, demo: Path) -> tuple[Program, np.ndarray]:
@@ -152,43 +155,45 @@ def _program(network: str, plan: str, demo: Path) -> tuple[Program, np.ndarray]:
 
 def goals(rows: Sequence[Row]) -> list[Goal]:
     """Return what is wanted of those rows that were measured."""
-    by = {(row.network, row.plan, row.chip): row for row in rows}
+    by = {(row.network, row.plan, row.chip, row.optimise): row for row in rows}
     found = []
-    if small := by.get(("lenet5", "demo", "cortex-m0plus")):
+    if small := by.get(("lenet5", "demo", "cortex-m0plus", "-Os")):
         found += [
             Goal("LeNet-5 on cortex-m0plus, bytes of flash", 8192, small.flash),
             Goal("LeNet-5 on cortex-m0plus, bytes of RAM with stack", 4096, small.ram),
         ]
-    fast, dense = by.get(("lenet5", "demo", "cortex-m4")), by.get(("lenet5", DENSE, "cortex-m4"))
+    fast, dense = by.get(("lenet5", "demo", "cortex-m4", "-O2")), by.get(("lenet5", DENSE, "cortex-m4", "-O2"))
     if fast and dense:
         instructions, flash = dense.instructions / fast.instructions, dense.flash / fast.flash
         found += [
-            Goal("LeNet-5 on cortex-m4, times fewer instructions than dense", 2.5, round(instructions, 2), True),
-            Goal("LeNet-5 on cortex-m4, times fewer bytes of flash than dense", 4, round(flash, 2), True),
+            Goal("LeNet-5 on cortex-m4 (-O2), times fewer instructions than dense", 2.5, round(instructions, 2), True),
+            Goal("LeNet-5 on cortex-m4 (-O2), times fewer bytes of flash than dense", 4, round(flash, 2), True),
         ]
-    for chip in EMULATED:
-        if residual := by.get(("resnet20", "paper", chip)):
+    for row in rows:
+        if (row.network, row.plan) == ("resnet20", "paper"):
             found += [
-                Goal(f"ResNet-20 on {chip}, bytes of flash", 65536, residual.flash),
-                Goal(f"ResNet-20 on {chip}, bytes of RAM with stack", 32768, residual.ram),
+                Goal(f"ResNet-20 on {row.chip} ({row.optimise}), bytes of flash", 65536, row.flash),
+                Goal(f"ResNet-20 on {row.chip} ({row.optimise}), bytes of RAM with stack", 32768, row.ram),
             ]
     return found
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     """Return a row's cells under `HEADINGS`; the last two say how many times less than dense it needs."""
-    dense = next(r for r in rows if (r.network, r.plan, r.chip) == (row.network, DENSE, row.chip))
+    dense = next(
+        r for r in rows if (r.network, r.plan, r.chip, r.optimise) == (row.network, DENSE, row.chip, row.optimise)
+    )
     numbers = (row.flash, row.ram, row.arena, row.stack, row.instructions)
     times = (dense.flash / row.flash, dense.instructions / row.instructions)
     shown = [f"{ratio:.2f}x" if row is not dense else "" for ratio in times]
-    return [f"{row.network} {row.plan}", row.chip, *(f"{number:,}" for number in numbers), *shown]
+    return [f"{row.network} {row.plan}", row.chip, row.optimise, *(f"{number:,}" for number in numbers), *shown]
 
 
 def table(rows: Sequence[Row]) -> Table:
     """Return the rows for the terminal."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
-        made.add_column(heading, justify="left" if heading in ("network", "chip") else "right", no_wrap=True)
+        made.add_column(heading, justify="left" if heading in ("network", "chip", "") else "right", no_wrap=True)
     for row in rows:
         made.add_row(*cells(row, rows))
     return made

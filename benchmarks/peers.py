@@ -7,6 +7,8 @@ weights are random.
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import logging
 import tempfile
@@ -265,8 +267,12 @@ def _signature(path: Path) -> tuple[str, list[str]]:
     return name, parts["inputs"]
 
 
+@functools.cache
 def _folder() -> Path:
-    folder = cache_folder() / "benchmarks"
+    """Return where converted models are kept, another place for other converters and other workloads."""
+    here = Path(__file__).parent
+    made_from = b"".join((here / name).read_bytes() for name in ("requirements.txt", "workloads.py", "peers.py"))
+    folder = cache_folder() / "benchmarks" / hashlib.sha256(made_from).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
