@@ -152,6 +152,7 @@ def test_the_version_is_printed():
         (["train", "lenet5", "--data", "folder:x", "-o", "x", "--size", "28"], "28 is not HxW"),
         (["demo", "--data", "cifar-10"], "--data"),
         (["export", "m.horner", "--to", "safetensors", "-o", "x", "--target", "cortex-m4"], "are of --to c"),
+        (["export", "m.horner", "--to", "c", "-o", "x", "--optimise", "O3"], "--optimise"),
         (["export", "m.horner", "--to", "c", "-o", "x", "--layout", "make"], "--layout"),
         (["simulate", "m.horner", "--data", "mnist"], "Missing option '--target'"),
         (["simulate", "m.horner", "--target", "cortex-m4", "--data", "mnist", "-n", "0"], "-n"),
@@ -211,7 +212,7 @@ def test_export_for_a_chip_knows_flash_and_ram_and_the_emulator_agrees(program, 
     known = horner(*command, "--json").json["footprint"]
     assert known["flash"] == sum(layer["code"] + layer["constants"] for layer in known["layers"])
     table = horner(*command).out
-    assert "Flash and RAM on cortex-m0plus, in bytes" in table
+    assert "Flash and RAM on cortex-m0plus (-Os), in bytes" in table
     assert re.search(rf"^ *total .* {known['flash']:,} *$", table, re.MULTILINE)
     assert f"RAM {known['ram']:,} = arena {known['arena']:,} + stack {known['stack']['bytes']:,}" in table
     data = ["--data", "mnist", "--data-dir", data_dir]
@@ -225,6 +226,16 @@ def test_export_for_a_chip_knows_flash_and_ram_and_the_emulator_agrees(program, 
     )
     assert "Instructions, not cycles" in evaluated.out
     assert re.search(r"^accuracy on them: \d+\.\d\d %$", evaluated.out, re.MULTILINE)
+
+
+def test_the_same_c_is_compiled_for_size_or_for_speed(program, data_dir, tmp_path):
+    command = ["export", program, "--to", "c", "--target", "cortex-m4", "-o", tmp_path, "--json", "--optimise"]
+    small, fast = (horner(*command, aim).json["footprint"] for aim in ("size", "speed"))
+    assert small["flash"] < fast["flash"]
+    assert (small["optimise"], fast["optimise"]) == ("-Os", "-O2")
+    run = ["simulate", program, "--target", "cortex-m4", "--data", "mnist", "--data-dir", data_dir, "-n", 1, "--json"]
+    assert horner(*run, "--optimise", "size").json["footprint"] == small
+    assert horner(*run).json["footprint"] == fast
 
 
 def test_export_for_other_build_systems(program, tmp_path):

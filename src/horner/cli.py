@@ -7,6 +7,7 @@ said in one line; 2 for a command that makes no sense; 3 for a budget missed; 13
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -43,6 +44,11 @@ Channels = Annotated[
     int | None, typer.Option(metavar="N", help="of the images of folder:PATH, 1 (grey) or 3; default: as the first has")
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+OPTIMISE: dict[str, Literal["-Os", "-O2"]] = {"size": "-Os", "speed": "-O2"}
+Optimise = Annotated[
+    Literal["size", "speed"] | None,
+    typer.Option(help="what the C is compiled for (-Os, -O2); default: as the chip's is"),
+]
 TARGETS = "cortex-m0plus, cortex-m4, cortex-m33, rv32imc, wasm32, or generic"
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="a built-in network, or package.module:function")]
 File = Annotated[Path, typer.Argument(metavar="FILE.horner", help="a program, of `horner approximate`")]
@@ -210,6 +216,7 @@ def export(
     layout: Annotated[
         Literal["files", "cmake", "arduino"], typer.Option(help="of the C: plain files, or a library to build")
     ] = "files",
+    optimise: Optimise = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="of what is written; default: the file's")] = None,
     as_json: Json = False,
 ) -> None:
@@ -219,20 +226,21 @@ def export(
     """
     from horner.program.file import load
 
-    if to != "c" and (target != "generic" or layout != "files"):
-        raise typer.BadParameter("--target and --layout are of --to c")
+    if to != "c" and (target != "generic" or layout != "files" or optimise):
+        raise typer.BadParameter("--target, --layout and --optimise are of --to c")
     program = load(file)
     sizes = None
     if to == "c":
         from horner.backends.c.firmware import footprint_of
         from horner.backends.c.firmware.layout import write_layout
-        from horner.backends.c.targets import target as find_target
+        from horner.data.progress import counting
 
-        chip = find_target(target)
+        chip = _chip(target, optimise)
         name = name or _identifier(file.stem)
         written = write_layout(program, output, name, chip.name, layout)
         try:
-            sizes = footprint_of(program, chip, name)
+            with counting(f"building an image for {chip.title}"):
+                sizes = footprint_of(program, chip, name)
         except MissingToolError as missing:
             _say(f"horner: flash and RAM are not known: {missing}")
     else:
@@ -254,6 +262,7 @@ def simulate(
     file: File,
     target: Annotated[str, typer.Option("--target", metavar="T", help=TARGETS)],
     data: Data,
+    optimise: Optimise = None,
     count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 100,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
     data_dir: DataDir = None,
@@ -266,12 +275,11 @@ def simulate(
     Instructions are not cycles: an emulator has no pipeline, no flash and no bus to wait for.
     """
     from horner.backends.c.firmware import simulate as run
-    from horner.backends.c.targets import target as find_target
     from horner.data.progress import counting
     from horner.evaluation import accuracy, expect_fit
     from horner.program.file import load
 
-    program, chip = load(file), find_target(target)
+    program, chip = load(file), _chip(target, optimise)
     images = _load(data, data_dir, size, channels)
     expect_fit(str(file), program.input.shape, program.output.size, images)
     part = getattr(images, split).take(count)
@@ -381,6 +389,14 @@ def _load(name: str, data_dir: Path | None, size: str | None = None, channels: i
         raise typer.BadParameter(f"{size} is not HxW, for example 32x32", param_hint="--size")
     wanted = (int(found[1]), int(found[2])) if size else None
     return load(name, data_dir, size=wanted, channels=channels, announce=_say)
+
+
+def _chip(name: str, optimise: Literal["size", "speed"] | None) -> Any:
+    """Return a target, its C compiled for what was asked."""
+    from horner.backends.c.targets import target
+
+    chip = target(name)
+    return dataclasses.replace(chip, optimise=OPTIMISE[optimise]) if optimise else chip
 
 
 def _identifier(stem: str) -> str:

@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +34,20 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def by_hand():
-    """Link a source written by hand in the place of a network's."""
+def written():
+    """Return a source written by hand in the place of a network's, and a program of its shapes."""
 
-    def build(text: str, chip: str, optimise: str = "-Os") -> Firmware:
-        source = CSource("network", f'#include "network.h"\n{INIT}{text}', HEADER, 0, 0)
-        return link(COPY, source, dataclasses.replace(target(chip), optimise=optimise))
+    def source(text: str) -> tuple[Program, CSource]:
+        return COPY, CSource("network", f'#include "network.h"\n{INIT}{text}', HEADER, 0, 0)
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def by_hand(written):
+    """Link a source written by hand into an image."""
+
+    def build(text: str, chip: str) -> Firmware:
+        return link(*written(text), target(chip))
 
     return build

@@ -86,7 +86,7 @@ def test_nothing_is_written_but_arena_stack_and_output(lenet, images, chip):
 def test_a_chip_that_stops_says_where(by_hand, chip):
     text = "void network_run(const int8_t *input, int8_t *output) { *(volatile int8_t *)0x40 = input[0]; *output = 1; }"
     _, machine = started(by_hand(text, chip), ())
-    with pytest.raises(SimulationError, match=r"stopped at 0x80000\w\w: .*UNMAPPED"):
+    with pytest.raises(SimulationError, match=r"stopped at 0x8000\w\w\w: .*UNMAPPED"):
         machine.run(bytes(4), 4)
 
 

@@ -29,7 +29,7 @@ def test_json_and_table_say_the_same(lenet):
     assert numbers["flash"] == numbers["code"] + numbers["constants"] == known.flash
     assert numbers["stack"]["bytes"] + numbers["arena"] == numbers["ram"]
     title, table, lines = known.table().renderables
-    assert title == "Flash and RAM on cortex-m0plus, in bytes"
+    assert title == "Flash and RAM on cortex-m0plus (-Os), in bytes"
     assert list(table.columns[-1].cells)[-1] == f"{known.flash:,}"
     assert f"RAM {known.ram:,} = arena {known.arena:,} + stack {known.stack.bytes:,}" in lines
 

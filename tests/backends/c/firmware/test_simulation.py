@@ -43,6 +43,15 @@ def test_any_program_gives_the_reference(target, program, generator):
     simulate(program, strategies.images(program, generator, 2), target)
 
 
+@pytest.mark.parametrize("target", ["cortex-m0plus", "cortex-m4", "rv32imc"])
+@settings(FEW, max_examples=2)
+@given(strategies.programs(integer=False, most_layers=3), strategies.generators())
+def test_floats_agree_to_rounding_with_and_without_a_floating_point_unit(target, program, generator):
+    result = simulate(program, strategies.images(program, generator, 1), target)
+    assert result.outputs.dtype == np.float32
+    assert result.footprint.input == 4 * program.values[0].size
+
+
 def test_an_output_that_is_not_the_references_is_an_error_that_names_the_image(lenet, images, monkeypatch):
     right = reference.run
 

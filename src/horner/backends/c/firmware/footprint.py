@@ -34,8 +34,8 @@ class Footprint:
 
     Parameters
     ----------
-    target
-        The chip.
+    target, optimise
+        The chip, and what the C is compiled with.
     layers
         The layers, the function that calls them, and what they share: helpers, and bytes for alignment.
     arena
@@ -49,6 +49,7 @@ class Footprint:
     """
 
     target: str
+    optimise: str
     layers: tuple[LayerFlash, ...]
     arena: int
     stack: StackBound
@@ -97,7 +98,7 @@ class Footprint:
             f"the caller's own: input {self.input:,}, output {self.output:,}; "
             f"start-up and vector table of the image measured: {self.startup:,} of flash",
         ]
-        return Group(f"Flash and RAM on {self.target}, in bytes", table, "\n".join(lines))
+        return Group(f"Flash and RAM on {self.target} ({self.optimise}), in bytes", table, "\n".join(lines))
 
 
 def footprint(firmware: Firmware) -> Footprint:
@@ -118,6 +119,7 @@ def footprint(firmware: Firmware) -> Footprint:
     element = 1 if firmware.program.integer else 4
     return Footprint(
         firmware.target.name,
+        firmware.target.optimise,
         tuple(LayerFlash(row, int((code == i).sum()), int((constants == i).sum())) for i, row in rows),
         image.size(".data", ".bss"),
         max((stack_bound(image, entry) for entry in entries), key=lambda bound: bound.bytes),

@@ -102,7 +102,7 @@ class Simulation:
         if self.footprint:
             known = self.footprint
             parts.append(f"stack: {self.stack:,} bytes touched, {known.stack.bytes:,} known before running")
-            parts.append(f"flash {known.flash:,} bytes, RAM {known.ram:,} bytes (arena {known.arena:,}, stack)")
+            parts.append(f"flash {known.flash:,} bytes, RAM {known.ram:,} bytes, compiled with {known.optimise}")
         elif self.stack is not None:
             parts.append(f"stack: {self.stack:,} bytes touched")
         return Group(*parts)
