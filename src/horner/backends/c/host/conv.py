@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from horner.backends.c.host.filters import Filters
-from horner.backends.c.host.operand import F32
+from horner.backends.c.host.operand import F32, U8
 from horner.backends.c.host.parts import Code, Constants, Store
 from horner.backends.c.host.positions import Positions
 from horner.backends.c.host.text import cascade, converted, pieces, spread
@@ -47,7 +47,7 @@ def _positions(work: Work, constants: Constants) -> Code:
     _, matrices = work.core
     common = _common(work)
     columns = layout.needed[1]
-    extra = (work.kernel_size[1] - 1) * work.conv.dilation[1] if work.folded else 0
+    extra = (work.kernel_size[1] - 1) * work.conv.dilation[1] + work.operand.parts if work.folded else 0
     line = max(columns, layout.phases * layout.row + extra)
     packed = [layout.packed(tile) for tile in layout.variants]
     zero, nothing, empty = _zeros(work)
@@ -55,6 +55,10 @@ def _positions(work: Work, constants: Constants) -> Code:
     context = {
         **common,
         "p": layout,
+        # the columns of one channel are the parts of a word, as they lie
+        "together": work.operand is U8 and work.folded and work.channels == 1 and work.conv.dilation[1] == 1,
+        "axis_rows": work.axes[ROW].coefficients,
+        "axis_columns": work.axes[COL].coefficients,
         "zero": 0 if work.reuses(IN) else zero,
         "nothing": 0 if work.reuses(IN) else nothing,
         "empty": empty,

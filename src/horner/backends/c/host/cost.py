@@ -6,35 +6,57 @@ exactly; what each costs on an instruction set is calibrated by measurement (`ho
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 import math
 from collections.abc import Iterator
 
+from horner._files import cache_folder
 from horner.backends.c.host.filters import Filters
-from horner.backends.c.host.isa import Isa
+from horner.backends.c.host.isa import ISAS, Isa
 from horner.backends.c.host.operand import F32, F64, I16, U8
 from horner.backends.c.host.positions import Positions
 from horner.backends.c.host.work import Kernel, Work
+from horner.errors import HornerError
 from horner.program.layers import Conv, MaxPool, Value
 from horner.program.schedule import COL, DENSE, IN, OUT, ROW, possible
 from horner.program.weights import FLOAT_BITS, Ranked
 
-CYCLES = {
-    "products": 1.0,  # of a vector, and its sum
-    "loads": 0.5,  # of vectors and coefficients, by the core
-    "weights": 0.05,  # bytes of coefficients read
-    "copies": 2.0,  # vectors into a tile
-    "runs": 3.0,  # of positions, per row of words
-    "sums": 1.2,  # vectors gathered
-    "prepared": 0.6,  # words, by the number in a vector
-    "rows": 12.0,  # of the map prepared
-    "scalars": 1.0,  # values handled one by one
-    "spread": 1.5,  # vectors
-    "activations": 12.0,  # vectors
-    "blocks": 15.0,  # started by the core
-    "layer": 60.0,  # each
+FEATURES = {
+    "products": 0.30,  # of a vector, and its sum
+    "loads": 0.10,  # of vectors and coefficients, by the core
+    "weights": 0.01,  # bytes of coefficients read
+    "copies": 0.50,  # vectors into a tile
+    "runs": 1.0,  # of positions, per row of words
+    "sums": 0.30,  # vectors gathered
+    "prepared": 0.2,  # vectors of words
+    "rows": 4.0,  # of the map prepared
+    "scalars": 0.3,  # values handled one by one
+    "spread": 0.4,  # vectors
+    "activations": 3.0,  # vectors
+    "blocks": 4.0,  # started by the core
+    "layer": 50.0,  # each
 }
-"""What each feature costs, in cycles, unless calibrated."""
+"""What a kernel does, and what each costs in nanoseconds where nothing has been measured."""
+
+_AVX512 = {
+    "products": 0.2885,
+    "loads": 0.0261,
+    "weights": 0.0059,
+    "copies": 0.9175,
+    "runs": 0.1682,
+    "sums": 0.2221,
+    "prepared": 0.0,
+    "rows": 0.0,
+    "scalars": 0.1521,
+    "spread": 0.0561,
+    "activations": 2.1726,
+    "blocks": 0.0,
+    "layer": 372.7388,
+}
+COSTS: dict[str, dict[str, float]] = dict.fromkeys(ISAS, FEATURES) | {"avx512vnni": _AVX512, "avx512": _AVX512}
+"""Nanoseconds by instruction set, as `horner bench --calibrate` measured them; those of `FEATURES` for the others."""
 
 
 def choose(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Work:
@@ -60,15 +82,29 @@ def choices(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa:
 
 
 def cost(work: Work) -> float:
-    """Estimate the cycles of one image."""
-    return sum(CYCLES[name] * amount for name, amount in features(work).items())
+    """Estimate the nanoseconds of one image, by what was measured on this machine if anything was."""
+    return estimate(work, _costs(work.isa.name))
+
+
+def estimate(work: Work, costs: dict[str, float]) -> float:
+    """Estimate the nanoseconds of one image from the cost of every feature."""
+    return sum(costs[name] * amount for name, amount in features(work).items())
+
+
+@functools.cache
+def _costs(isa: str) -> dict[str, float]:
+    try:
+        measured = json.loads((cache_folder() / "c" / f"costs-{isa}.json").read_text())
+        return {name: float(measured[name]) for name in FEATURES}
+    except (OSError, HornerError, ValueError, KeyError, TypeError):
+        return COSTS[isa]
 
 
 def features(work: Work) -> dict[str, float]:
     """Count what a kernel does."""
     if work.kernel == "wide":
         return {"scalars": work.result.size * work.taps * 4.0}
-    found = dict.fromkeys(CYCLES, 0.0)
+    found = dict.fromkeys(FEATURES, 0.0)
     found["layer"] = 1
     lanes, parts = work.lanes, work.operand.parts
     _, height, width = work.source.shape
@@ -95,21 +131,24 @@ def _positions(work: Work, found: dict[str, float], channels: int, spreads: int)
     found["prepared"] += rows * layout.phases * math.ceil(layout.row / lanes) * work.operand.parts
     width = work.size[1]
     runs = sum(
-        (min((t + 1) * layout.tile * lanes, work.positions) - 1) // width - t * layout.tile * lanes // width + 1
-        for t in range(-(-work.positions // (layout.tile * lanes)))
+        (min((t + 1) * layout.step, work.positions) - 1) // width - t * layout.step // width + 1
+        for t in range(-(-work.positions // layout.step))
     )
-    chunks = runs * math.ceil(min(width, layout.tile * lanes) / lanes)
+    chunks = runs * math.ceil(min(width, layout.step) / lanes)
     groups_words = work.groups * work.words[0]
     kernel_rows = work.words[1]
+    half = 0.5 if work.paired_late else 1.0
+    if work.paired_late:
+        groups_words, kernel_rows = work.groups, work.axes[ROW].coefficients
     if work.reuses(ROW):
         size = work.axes[ROW]
         spans = runs * math.ceil(layout.sum_row / lanes) * layout.phases
-        found["sums"] += (
+        found["sums"] += half * (
             groups_words * work.window[0] * spans * (size.gather_additions + size.length + size.coefficients)
         )
     if work.reuses(COL):
         size = work.axes[COL]
-        found["sums"] += (
+        found["sums"] += half * (
             groups_words
             * kernel_rows
             * work.members

@@ -49,9 +49,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile's size: vectors of pooled positions, and the blocks of coefficients that suit it."""
+    """A tile's size, in vectors and in positions, and the blocks of coefficients that suit it."""
 
     vectors: int
+    positions: int
     blocks: tuple[Block, ...]
 
 
@@ -93,7 +94,8 @@ class Positions:
     @property
     def map_words(self) -> int:
         """Words of the prepared map, and as many more as a vector reads beyond it."""
-        return self.work.groups * self.work.words[0] * self.plane + 2 * self.work.lanes
+        planes = 1 if self.work.paired_late else self.work.words[0]
+        return self.work.groups * planes * self.plane + 2 * self.work.lanes
 
     @cached_property
     def tile(self) -> int:
@@ -110,10 +112,23 @@ class Positions:
         )
 
     @cached_property
+    def step(self) -> int:
+        """Positions of a full tile: whole rows where the gathers, which start anew with every row, gain by it."""
+        held, width = self.tile * self.work.lanes, self.work.size[1]
+        whole = held // width * width
+        if not any(self.gathers) or whole == 0 or whole >= self.work.positions:
+            return held
+        more = -(-self.work.positions // whole) - -(-self.work.positions // held)
+        return whole if more <= max(1, self.work.positions // held // 5) else held
+
+    @cached_property
     def tiles(self) -> tuple[int, int]:
-        """Full tiles, and vectors of the last, smaller one (0: none)."""
-        needed = -(-self.work.positions // self.work.lanes)
-        return needed // self.tile, needed % self.tile
+        """Full tiles, and positions of the last, smaller one (0: none)."""
+        full, rest = divmod(self.work.positions, self.step)
+        # as many vectors as a full one has: it is one
+        if -(-rest // self.work.lanes) == self.tile and self.step == self.tile * self.work.lanes:
+            return full + 1, 0
+        return full, rest
 
     @property
     def stride(self) -> int:
@@ -155,14 +170,17 @@ class Positions:
     def variants(self) -> tuple[Tile, ...]:
         """The full tile, and the last one where it is smaller."""
         full, rest = self.tiles
-        sizes = ([self.tile] if full else []) + ([rest] if rest else [])
-        return tuple(Tile(size, self.blocks(size)) for size in sizes)
+        sizes = ([self.step] if full else []) + ([rest] if rest else [])
+        counts = [(-(-size // self.work.lanes), size) for size in sizes]
+        return tuple(Tile(vectors, size, self.blocks(vectors)) for vectors, size in counts)
 
     def packed(self, tile: Tile) -> np.ndarray:
         """Return the weights in the order in which the core meets them, ``(groups, ...)`` words."""
         core, _ = self.work.core
         groups, rows = core.shape[:2]
         moved = core
+        if self.work.paired_late:
+            moved = core.reshape(groups, rows, -1, 1, 1)
         if self.work.folded:  # (channels, columns) are the channels of a kernel of one column
             moved = np.moveaxis(core, 4, 3).reshape(groups, rows, -1, core.shape[3], 1)
         # (groups, rows, words of channels, rows, columns), each word's parts together
@@ -180,6 +198,11 @@ class Positions:
         """Return phase and offset of the column that a kernel column meets, for a member of the pooling window."""
         at = member * self.work.conv.stride[1] + tap * self.work.conv.dilation[1]
         return at % self.phases, at // self.phases
+
+    @property
+    def exact(self) -> bool:
+        """Whether a tile must not write beyond its positions, because the next one has been written before."""
+        return self.step % self.work.lanes != 0
 
     @property
     def gathers(self) -> tuple[bool, bool]:

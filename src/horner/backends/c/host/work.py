@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from horner.backends.c.host.isa import Isa
-from horner.backends.c.host.operand import F32, F64, U8, Operand
+from horner.backends.c.host.operand import F32, F64, I16, U8, Operand
 from horner.basis import Axis, evaluate, gram
 from horner.program.bounds import EXACT_DOUBLE, accumulator
 from horner.program.integer import INT8_HIGH, INT8_LOW, INT32_HIGH
@@ -136,14 +136,22 @@ class Work:
         parts, columns = self.operand.parts, self.kernel_size[1]
         return (
             not self.reuses(COL)
+            and not self.paired_late
             and self.channels < parts
             and -(-self.channels * columns // parts) < -(-self.channels // parts) * columns
         )
+
+    @property
+    def paired_late(self) -> bool:
+        """Whether sums of one channel are gathered first and put into words, two taps each, after that."""
+        return self.channels == 1 and self.operand is I16 and (self.reuses(ROW) or self.reuses(COL))
 
     @cached_property
     def words(self) -> tuple[int, int, int]:
         """Words of one group's window along channels, rows and columns."""
         rows, columns = self.axes[ROW].coefficients, self.axes[COL].coefficients
+        if self.paired_late:
+            return -(-rows * columns // self.operand.parts), 1, 1
         if self.folded:
             return -(-self.channels * columns // self.operand.parts), rows, 1
         return -(-self.channels // self.operand.parts), rows, columns
