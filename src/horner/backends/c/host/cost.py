@@ -24,21 +24,21 @@ from horner.program.schedule import COL, DENSE, IN, OUT, ROW, possible
 from horner.program.weights import FLOAT_BITS, Ranked
 
 FEATURES = {
-    "products": 0.30,  # of a vector, and its sum
-    "loads": 0.10,  # of vectors and coefficients, by the core
-    "weights": 0.01,  # bytes of coefficients read
-    "copies": 0.50,  # vectors into a tile
-    "runs": 1.0,  # of positions, per row of words
-    "sums": 0.30,  # vectors gathered
-    "prepared": 0.2,  # vectors of words
-    "rows": 4.0,  # of the map prepared
-    "scalars": 0.3,  # values handled one by one
-    "spread": 0.4,  # vectors
-    "activations": 3.0,  # vectors
-    "blocks": 4.0,  # started by the core
-    "layer": 50.0,  # each
+    "products": "vectors multiplied and added",
+    "loads": "vectors and coefficients loaded by the core",
+    "weights": "bytes of coefficients read",
+    "copies": "vectors copied into a tile",
+    "runs": "runs of positions, for every row of words",
+    "sums": "vectors loaded, added and stored by gathers",
+    "prepared": "vectors of words made of the input",
+    "rows": "rows of the map prepared",
+    "scalars": "values handled one by one",
+    "spread": "vectors added by spreading and pooling",
+    "activations": "vectors of activations made of sums",
+    "blocks": "blocks of coefficients started by the core",
+    "layer": "layers",
 }
-"""What a kernel does, and what each costs in nanoseconds where nothing has been measured."""
+"""What a kernel does, counted."""
 
 _AVX512 = {
     "products": 0.2885,
@@ -55,8 +55,44 @@ _AVX512 = {
     "blocks": 0.0,
     "layer": 372.7388,
 }
-COSTS: dict[str, dict[str, float]] = dict.fromkeys(ISAS, FEATURES) | {"avx512vnni": _AVX512, "avx512": _AVX512}
-"""Nanoseconds by instruction set, as `horner bench --calibrate` measured them; those of `FEATURES` for the others."""
+_AVX2 = {
+    "products": 0.1706,
+    "loads": 0.0,
+    "weights": 0.0057,
+    "copies": 0.4064,
+    "runs": 0.0,
+    "sums": 0.1441,
+    "prepared": 0.6027,
+    "rows": 0.0,
+    "scalars": 0.1579,
+    "spread": 0.134,
+    "activations": 1.2566,
+    "blocks": 2.7113,
+    "layer": 369.6093,
+}
+_PORTABLE = {
+    "products": 0.2535,
+    "loads": 0.0,
+    "weights": 0.0014,
+    "copies": 0.1409,
+    "runs": 0.0,
+    "sums": 0.1259,
+    "prepared": 0.8313,
+    "rows": 0.0,
+    "scalars": 0.1553,
+    "spread": 0.0,
+    "activations": 1.5934,
+    "blocks": 0.0,
+    "layer": 413.9267,
+}
+COSTS = {
+    "avx512vnni": _AVX512,
+    "avx512": _AVX512,
+    "avx2": _AVX2,
+    "neon": _PORTABLE,
+    "portable": _PORTABLE,
+}
+"""Nanoseconds by instruction set, as `horner bench --calibrate` measured them on one machine (docs/performance.md)."""
 
 
 def choose(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Work:
