@@ -88,21 +88,26 @@ def _measure(goal: Goal, rows: Sequence[Row]) -> Target | None:
 
 
 def _worst_layer(results: Results) -> Target | None:
-    """No layer of any plan slower than the same layer dense in Horner, by the C alone: Python's part is the same."""
-    layers = [rows for name, rows in results.items() if catalogue()[name].kind == "layer"]
-    pairs = [
-        (row, ours(rows, DENSE, row.arithmetic))
-        for rows in layers
+    """No layer of any plan slower than the same layer dense in Horner.
+
+    By the C alone, for Python's part is the same, and by the least times, for noise only adds: where the planner chose
+    dense, the same code is timed twice.
+    """
+    ratios = [
+        (ours(rows, DENSE, row.arithmetic).bare.least / row.bare.least, row)  # type: ignore[union-attr]
+        for name, rows in results.items()
+        if catalogue()[name].kind == "layer"
         for row in rows
         if row.name == HORNER and row.plan != DENSE
     ]
-    if not pairs:
+    if not ratios:
         return None
-    worst = min(pairs, key=lambda pair: speedup(*pair, bare=True))
-    ratio, row = speedup(*worst, bare=True), worst[0]
-    slower = sum(speedup(*pair, bare=True) < EQUAL for pair in pairs)
-    text = "No layer of any plan slower than the same layer dense in Horner (C alone; the slowest is shown)"
-    said = f"{row.only} {row.arithmetic}; {slower} of {len(pairs)} slower by more than {100 * (1 - EQUAL):.0f} %"
+    ratio, row = min(ratios, key=lambda pair: pair[0])
+    slower = sum(ratio < EQUAL for ratio, _ in ratios)
+    text = (
+        "No layer of any plan slower than the same layer dense in Horner (C alone, least times; the slowest is shown)"
+    )
+    said = f"{row.only} {row.arithmetic}; {slower} of {len(ratios)} slower by more than {100 * (1 - EQUAL):.0f} %"
     return Target(text, EQUAL, ratio, ratio, said, row.only)
 
 
