@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,16 +61,26 @@ class Compiled:
         ProgramError
             When `images` are not what the program reads.
         """
-        inputs = np.ascontiguousarray(self.program.quantise(images))
-        outputs = np.empty((len(inputs), *self.program.output.shape), inputs.dtype)
-        threads = min(self.threads, len(inputs))
-        if threads > 1:
+        form = self._form
+        if (
+            type(images) is np.ndarray
+            and images.dtype == form.kind
+            and images.shape[1:] == form.input
+            and images.flags.c_contiguous
+        ):
+            inputs = images  # as the C reads them: nothing to check or to convert
+        else:
+            inputs = np.ascontiguousarray(self.program.quantise(images))
+        count = len(inputs)
+        outputs = np.empty((count, *form.output), form.kind)
+        if self.threads > 1 < count:
+            threads = min(self.threads, count)
             with ThreadPoolExecutor(threads) as pool:
                 parts = zip(np.array_split(inputs, threads), np.array_split(outputs, threads), strict=True)
                 list(pool.map(lambda part: self._run(*part), parts))
         else:
             self._run(inputs, outputs)
-        return outputs[:, :, 0, 0] if self.program.output.shape[1:] == (1, 1) else outputs
+        return outputs[:, :, 0, 0] if form.flat else outputs
 
     def bind(self, inputs: np.ndarray, outputs: np.ndarray) -> Callable[[], None]:
         """Return a function that reads `inputs` and writes `outputs`, with nothing between it and the C.
@@ -106,22 +117,49 @@ class Compiled:
                     f"{name} of shape {array.shape} and type {array.dtype}; wanted are {shape}, "
                     f"{np.dtype(kind)}, C-contiguous"
                 )
-        arena = aligned(self.source.arena_bytes)
-        function, arguments = _function(self.library), self._arguments(arena, inputs, outputs)
+        memory = _Memory(self.source)
+        function, arguments = self._form.function, (memory.constants, memory.arena, _address(inputs), _address(outputs))
+        count = len(inputs)
 
-        def run(keep: tuple[np.ndarray, ...] = (arena, inputs, outputs)) -> None:
-            function(*arguments)
+        def run(keep: tuple[Any, ...] = (memory, inputs, outputs)) -> None:
+            function(*arguments, count)
 
         return run
 
     def _run(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
-        if not hasattr(self._memory, "arena"):
-            self._memory.arena = aligned(self.source.arena_bytes)
-        _function(self.library)(*self._arguments(self._memory.arena, inputs, outputs))
+        memory = getattr(self._memory, "memory", None)
+        if memory is None:
+            memory = self._memory.memory = _Memory(self.source)
+        self._form.function(memory.constants, memory.arena, _address(inputs), _address(outputs), len(inputs))
 
-    def _arguments(self, arena: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> tuple[int, int, int, int, int]:
-        addresses = (array.ctypes.data for array in (self.source.constants, arena, inputs, outputs))
-        return (*addresses, len(inputs))  # type: ignore[return-value]
+    @functools.cached_property
+    def _form(self) -> _Form:
+        shape = self.program.output.shape
+        kind = np.dtype(np.int8 if self.program.integer else np.float32)
+        return _Form(_function(self.library), kind, self.program.input.shape, shape, shape[1:] == (1, 1))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a call needs to know, found once."""
+
+    function: Callable[..., None]
+    kind: np.dtype
+    input: tuple[int, int, int]
+    output: tuple[int, int, int]
+    flat: bool
+
+
+class _Memory:
+    """The memory one thread works in, and the addresses of what the C is given."""
+
+    def __init__(self, source: HostSource) -> None:
+        self.kept = source.constants, aligned(source.arena_bytes)
+        self.constants, self.arena = map(_address, self.kept)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def compile(  # noqa: A001

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from horner._files import cache_folder
 from horner.backends.c.host.filters import Filters
-from horner.backends.c.host.isa import ISAS, Isa
+from horner.backends.c.host.isa import Isa
 from horner.backends.c.host.operand import F32, F64, I16, U8
 from horner.backends.c.host.positions import Positions
 from horner.backends.c.host.work import Kernel, Work
