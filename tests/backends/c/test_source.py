@@ -292,6 +292,17 @@ def test_the_largest_sums_are_rescaled_after_a_pool(build_all):
             np.testing.assert_array_equal(compiled(images), reference.run(program, images))
 
 
+def test_windows_that_see_only_padding(build_all):
+    generator = np.random.default_rng(9)
+    geometry = {"padding": (1, 1), "stride": (3, 3)}
+    pool = MaxPool(0, (1, 1), (1, 1))
+    program = grown(Input((1, 1, 1), 1.0, 5), generator, pool, (1, (Axis(2), Axis(1), Axis(1), Axis(1)), geometry))
+    images = strategies.images(program, generator)
+    for target in TARGETS:
+        outputs = build_all([program], target=target)[0](images)
+        np.testing.assert_array_equal(outputs, reference.run(program, images))
+
+
 def test_a_program_that_only_flattens_copies(build_all):
     program = Program(Input((2, 3, 4)), (Flatten(0), Flatten(1)))
     images = np.arange(24, dtype=np.int8).reshape(1, 2, 3, 4)

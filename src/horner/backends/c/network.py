@@ -198,13 +198,13 @@ def _pools(program: Program, home: Sequence[int], needed: set[int]) -> dict[int,
 
 
 def _nodes(placed: Sequence[Placed], streams: dict[Key, Stream], whole: frozenset[Key]) -> tuple[Node, ...]:
-    """What each step reads and makes; no rows are made that nobody needs."""
+    """What each step reads and makes; no rows are made that nobody needs, but one where windows see only padding."""
     rows: dict[Key, int] = {key: streams[key].shape[1] if key in whole else 0 for key in streams}
     nodes = []
     for item in reversed(placed):
         node = Node(tuple((key, reach) for key, _, reach in item.reads), item.makes, rows[item.makes])
         for key, reach in node.reads:
-            rows[key] = max([rows[key], *(reach(y)[1] for y in range(node.rows))])
+            rows[key] = max(1, rows[key], *(reach(y)[1] for y in range(node.rows)))
         nodes.append(node)
     return tuple(nodes[::-1])
 

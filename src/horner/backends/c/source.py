@@ -180,6 +180,8 @@ def _step(network: Network, number: int, helpers: dict[str, Helper]) -> tuple[st
         at=network.scratch[number],
         zeros=_zeros(step.padding) if step.padding else "",
         helper=helper,
+        rolled="HORNER_ROLLED" if site.target.dsp else "",
+        unrolled="HORNER_UNROLLED" if site.target.dsp else "",
     )
     by_row = re.search(r"\brow\b", code.split(SIGNATURE)[1]) is not None
     parameters += ["int32_t row"] * by_row

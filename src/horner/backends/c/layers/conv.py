@@ -146,7 +146,8 @@ def _main(layer: Conv, site: Site, decided: Plan) -> Step:
     if own_window:
         length = planes * sizes[ROW] * sizes[COL]
         scratch.append(Scratch("window", decided.window.type, length + (-length % core.lanes if core.lanes else 0)))
-    if core.lanes:
+    # a dense axis of filters hands its sums to the pool at once
+    if core.lanes and not (site.pool and OUT not in decided.schedule.kept):
         scratch.append(Scratch("sums", UINT32, sizes[OUT]))
     context: dict[str, Any] = {
         "layer": layer,
