@@ -30,7 +30,7 @@ def test_a_trained_network_gives_the_reference_everywhere(lenet, images, target)
     if result.total:
         assert 10_000 < result.total.least <= result.total.median <= result.total.most
     numbers = result.to_dict()
-    assert (numbers["images"], numbers["target"]) == (2, target)
+    assert (numbers["images"], numbers["target"], numbers["identical"]) == (2, target, True)
     said = "\n".join(str(part) for part in result.table().renderables)
     assert f"2 images on {target}: every output is the reference's." in said
     assert ("nstructions, not cycles" in said) == (target != "generic")
@@ -50,6 +50,8 @@ def test_floats_agree_to_rounding_with_and_without_a_floating_point_unit(target,
     result = simulate(program, strategies.images(program, generator, 1), target)
     assert result.outputs.dtype == np.float32
     assert result.footprint.input == 4 * program.values[0].size
+    assert not result.to_dict()["identical"]
+    assert any("agrees with the reference to rounding" in str(part) for part in result.table().renderables)
 
 
 def test_an_output_that_is_not_the_references_is_an_error_that_names_the_image(lenet, images, monkeypatch):

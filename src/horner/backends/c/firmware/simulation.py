@@ -46,7 +46,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What running images on a target showed; every output was the reference's.
+    """What running images on a target showed; every output agreed with the reference.
 
     Parameters
     ----------
@@ -67,12 +67,17 @@ class Simulation:
     stack: int | None
     footprint: Footprint | None
 
+    @property
+    def exact(self) -> bool:
+        """Whether outputs are the reference's bit for bit; those of floats agree to rounding."""
+        return self.outputs.dtype.kind != "f"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all but the outputs, for JSON."""
         return {
             "target": self.target,
             "images": len(self.outputs),
-            "identical": True,
+            "identical": self.exact,
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "instructions": dataclasses.asdict(self.total) if self.total else None,
             "stack": self.stack,
@@ -98,7 +103,8 @@ class Simulation:
                 f"{kind}, not cycles: how long one takes is the chip's affair.\n",
             ]
         images = len(self.outputs)
-        parts.append(f"{images:,} image{'s' * (images != 1)} on {self.target}: every output is the reference's.")
+        agrees = "is the reference's" if self.exact else "agrees with the reference to rounding"
+        parts.append(f"{images:,} image{'s' * (images != 1)} on {self.target}: every output {agrees}.")
         if self.footprint:
             known = self.footprint
             parts.append(f"stack: {self.stack:,} bytes touched, {known.stack.bytes:,} known before running")
