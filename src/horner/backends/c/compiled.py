@@ -135,7 +135,7 @@ class Compiled:
 
     def _thread(self) -> _Memory:
         try:
-            return self._memory.memory  # type: ignore[no-any-return]
+            return self._memory.memory
         except AttributeError:
             memory = self._memory.memory = self._new_memory()
             return memory

@@ -66,7 +66,8 @@ def _positions(work: Work, constants: Constants) -> Code:
         "copied": min(work.source.shape[2], line - work.conv.padding[1]),
         "virtual": work.channels * (work.kernel_size[1] if work.folded else 1),
         "group_channels": work.channels,
-        "reach": max(layout.column(work.window[1] - 1, j)[1] for j in range(work.kernel_size[1])),
+        "reach": layout.reach,
+        "narrow": layout.narrow,
         "converted": lambda number, order, first, v: converted(
             [f"a{first + i}_{v}" for i in range(_terms(work, number))],
             matrices[number][order] if matrices else None,

@@ -173,7 +173,7 @@ def _positions(work: Work, found: dict[str, float], channels: int, spreads: int)
     chunks = runs * math.ceil(min(width, layout.step) / lanes)
     groups_words = work.groups * work.words[0]
     kernel_rows = work.words[1]
-    half = 0.5 if work.paired_late else 1.0
+    half = 0.5 if work.paired_late or layout.narrow else 1.0
     if work.paired_late:
         groups_words, kernel_rows = work.groups, work.axes[ROW].coefficients
     if work.reuses(ROW):

@@ -144,13 +144,9 @@ class Positions:
     @cached_property
     def sum_row(self) -> int:
         """Words of one phase of a row of sums, where rows are gathered before columns."""
-        reach = (
-            (self.work.window[1] - 1) * self.work.conv.stride[1]
-            + (self.work.kernel_size[1] - 1) * self.work.conv.dilation[1]
-        ) // self.phases
         width = min(self.work.size[1], self.tile * self.work.lanes)
         lanes = self.work.lanes  # whole vectors, so that one that starts `reach` words late still ends inside
-        return -(-(-(-width // lanes) * lanes + reach) // lanes) * lanes
+        return -(-(-(-width // lanes) * lanes + self.reach) // lanes) * lanes
 
     def blocks(self, vectors: int) -> tuple[Block, ...]:
         """Cut the rows of coefficients into blocks that the registers hold beside `vectors` of positions."""
@@ -198,6 +194,16 @@ class Positions:
         """Return phase and offset of the column that a kernel column meets, for a member of the pooling window."""
         at = member * self.work.conv.stride[1] + tap * self.work.conv.dilation[1]
         return at % self.phases, at // self.phases
+
+    @cached_property
+    def reach(self) -> int:
+        """Words beyond a run of positions that the windows of its last position see."""
+        return max(self.column(self.work.window[1] - 1, j)[1] for j in range(self.work.kernel_size[1]))
+
+    @property
+    def narrow(self) -> bool:
+        """Whether half a vector holds a row and all that its windows see."""
+        return self.work.size[1] + self.reach <= self.work.lanes // 2
 
     @property
     def exact(self) -> bool:
