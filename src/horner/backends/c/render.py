@@ -30,7 +30,12 @@ def indented(code: str) -> str:
     depth = 0
     for line in map(str.strip, code.splitlines()):
         if line or depth == 0:
-            lines.append("    " * (depth - line.startswith("}")) + line if line else "")
+            indent = "    " * (depth - line.startswith("}"))
+            if depth == 0 and line.startswith("*"):  # a comment goes on
+                indent = " "
+            if lines and lines[-1].endswith("("):  # a head of two lines
+                indent = "    "
+            lines.append(indent + line if line else "")
         depth += line.count("{") - line.count("}")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 

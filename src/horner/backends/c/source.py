@@ -95,11 +95,12 @@ def generate(program: Program, name: str = "network", target: str = "generic") -
         "target": machine,
         "small": machine.small,
     }
+    body = "\n".join(texts)
     source = render(
         "network.c.jinja",
-        body="\n".join(texts),
+        body=body,
         shared=list(shared.values()),
-        helpers=helpers,
+        shared_functions=indented(render("helpers.c.jinja", body=body, helpers=helpers, **common)),
         groups=driver.loops(network, by_row),
         **common,
     )
