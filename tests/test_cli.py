@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from horner import load
+from horner.backends.c.host import calibrate
 from horner.cli import _identifier, main
 from horner.data import embedded, idx
 
-VERBS = ["train", "approximate", "eval", "account", "export", "simulate", "demo"]
+VERBS = ["train", "approximate", "eval", "account", "export", "simulate", "bench", "demo"]
 GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
 NOTICE = "are not the official ones"
 
@@ -131,9 +132,10 @@ def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
         page = horner(verb, "--help")
         assert page.code == 0
         assert page.err == ""
-        assert {"--json", "-o, --output" if verb not in ("eval", "account", "simulate") else "FILE.horner"} <= set(
-            re.findall(r"--json|-o, --output|FILE\.horner", page.out)
-        )
+        assert {
+            "--json",
+            "-o, --output" if verb not in ("eval", "account", "simulate", "bench") else "FILE.horner",
+        } <= set(re.findall(r"--json|-o, --output|FILE\.horner", page.out))
         assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
 
 
@@ -156,6 +158,8 @@ def test_the_version_is_printed():
         (["export", "m.horner", "--to", "c", "-o", "x", "--layout", "make"], "--layout"),
         (["simulate", "m.horner", "--data", "mnist"], "Missing option '--target'"),
         (["simulate", "m.horner", "--target", "cortex-m4", "--data", "mnist", "-n", "0"], "-n"),
+        (["bench"], "give a file to time, or --calibrate and no file"),
+        (["bench", "m.horner", "--calibrate"], "give a file to time, or --calibrate and no file"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_exit_2(arguments, says, tmp_path, monkeypatch):
@@ -226,6 +230,28 @@ def test_export_for_a_chip_knows_flash_and_ram_and_the_emulator_agrees(program, 
     )
     assert "Instructions, not cycles" in evaluated.out
     assert re.search(r"^accuracy on them: \d+\.\d\d %$", evaluated.out, re.MULTILINE)
+
+
+def test_a_network_is_timed_whole_and_layer_by_layer(program):
+    timed = horner("bench", program, "--runs", 20, "--json").json
+    low, median, high = timed["microseconds"]
+    assert 0 < low <= median <= high
+    assert [layer["name"] for layer in timed["layers"]] == ["conv1", "conv2", "linear1", "linear2", "linear3"]
+    shown = horner("bench", program, "--runs", 20, "--isa", "portable")
+    assert re.search(r"µs an image \(quartiles .*, 20 runs\), one thread, portable", shown.out)
+    assert "linear3" in shown.out
+
+
+def test_calibration_measures_the_planner_s_costs_and_keeps_them(tmp_path, monkeypatch):
+    layers = [layer for layer in calibrate._programs() if layer[0] in ("1->6 5x5 28x28 int8", "84->10 1x1 1x1 int8")]
+    monkeypatch.setattr(calibrate, "_programs", lambda: layers)
+    monkeypatch.setattr(calibrate, "MOST_WAYS", 3)
+    monkeypatch.setattr(calibrate, "cache_folder", lambda: tmp_path)
+    result = horner("bench", "--calibrate", "--isa", "portable")
+    assert "ways to do 2 layers on portable C" in result.out
+    assert f"kept in {tmp_path}/c/costs-portable.json" in result.out.replace("\n", "")
+    kept = json.loads((tmp_path / "c" / "costs-portable.json").read_text())
+    assert min(kept.values()) >= 0
 
 
 def test_the_same_c_is_compiled_for_size_or_for_speed(program, data_dir, tmp_path):
@@ -383,6 +409,7 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
             ["export", program, "--to", "c", "--target", "pdp11", *out],
             "no target 'pdp11'; choose from cortex-m0plus",
         ),
+        "instruction set": (["bench", program, "--isa", "sse9"], "no instruction set 'sse9'; there are .*portable"),
         "simulated target": (
             ["simulate", program, "--target", "pdp11", *mnist],
             "no target 'pdp11'; choose from .*wasm32",
