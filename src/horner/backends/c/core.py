@@ -13,8 +13,8 @@ from horner.backends.c.types import FLOAT, INT8, UINT8, UINT32, CType, Table, si
 from horner.program.schedule import Schedule
 from horner.program.weights import Positional, Ranked
 
-SHIFTS_COST = 40
-"""Bytes of code that shifting sums is worth at least."""
+SHIFTS_COST = 64
+"""Bytes that must be saved for sums to be shifted: as many as the code takes, and what the time is worth."""
 
 
 @dataclass(frozen=True, eq=False)

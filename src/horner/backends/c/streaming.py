@@ -6,11 +6,15 @@ when none has, the first layer makes one more. What one group leaves to another 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from horner.backends.c.streams import Reach
+
+LONGEST = 48
+"""Layers of a group at most: the rings of more are hardly ever less than one map, and looking takes time."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def cut(nodes: Sequence[Node], row_bytes: dict[Any, int], scratch: Sequence[int]
         made = [nodes[i].makes for i in range(start, stop)]
         return frozenset(s for s in made if s in whole or last.get(s, number) >= stop)
 
+    @functools.cache
     def passing(start: int) -> int:
         return sum(size[s] for s in size if maker[s] < start <= last.get(s, -1))
 
@@ -154,7 +159,7 @@ def cut(nodes: Sequence[Node], row_bytes: dict[Any, int], scratch: Sequence[int]
     found: dict[tuple[int, int], Group] = {}
     for stop in range(1, number + 1):
         choice: tuple[int, int, int] | None = None
-        for start in range(stop - 1, -1, -1):
+        for start in range(stop - 1, max(stop - LONGEST, 0) - 1, -1):
             before, groups, _ = best[start]
             if choice and (max(before, least(start, stop)), groups + 1) >= choice[:2]:
                 continue
