@@ -64,6 +64,6 @@ def test_the_demonstration_keeps_its_coefficients_in_bytes_and_its_maps_in_rows(
     program = file.load(DEMONSTRATION)
     generated = c.generate(program, target="cortex-m0plus")
     assert generated.arena_bytes < 2_000
-    assert generated.constant_bytes < 1_800
+    assert generated.constant_bytes < 1_900
     assert all(f"static const int8_t {name}_core" in generated.source for name in ("conv2", "linear1"))
     assert "64_t" not in generated.source, "neither sums nor products need 64 bits"
