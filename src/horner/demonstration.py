@@ -22,6 +22,7 @@ from torch import nn
 from horner import models
 from horner._files import write_atomic
 from horner.backends import c, reference
+from horner.backends.c.firmware.native import Native
 from horner.data import DataSet
 from horner.errors import DataError, HornerError
 from horner.evaluation import accuracy
@@ -141,7 +142,8 @@ class Report:
             "Bytes: of the parameters as float32, or of the .horner file on disk.\n"
             "Byte ratio: the dense network's bytes / these. Coefficient ratio: dense\n"
             "weights / stored coefficients. Time: median of one image at a time, one thread.\n",
-            "Outputs of NumPy, expanded integers, loaded file and C: equal on every image.\n"
+            "Outputs of NumPy, expanded integers, loaded file, C for this machine and C\n"
+            "for chips: equal on every image.\n"
             f"Accuracy lost from dense to C: {self.drop:.2f} points. Time in all: {self.seconds:.0f} s.\n",
             where,
         )
@@ -200,6 +202,7 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     sources = c.write(loaded, output / "c", MODEL)
     say("compiling the generated C (the first time takes a quarter of a minute)")
     compiled = c.compile(loaded)
+    written = Native(c.generate(loaded, MODEL))
     say(f"running {len(data.test)} test images through every form")
     test = data.test
     integer = {
@@ -207,6 +210,7 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
         "dense": reference.run(made.program, test.images, "dense"),
         "loaded": reference.run(loaded, test.images),
         "compiled": compiled(test.images),
+        "written": written(loaded.quantise(test.images), loaded.output.size),
     }
     first_outputs = integer["reference"]
     identical = all(np.array_equal(first_outputs, outputs) for outputs in integer.values())

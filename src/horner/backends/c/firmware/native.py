@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections import Counter
 
+import numpy as np
+
 from horner.backends.c.compiler import shared_library
 from horner.backends.c.source import CSource
 
@@ -36,6 +38,13 @@ class Native:
         output = (ctypes.c_int64 * -(-size // 8))()
         self._run(image, output)
         return bytes(output)[:size]
+
+    def __call__(self, inputs: np.ndarray, size: int) -> np.ndarray:
+        """Classify activations as the first layer reads them, ``(n, ...)``; return ``(n, size)`` of the same type."""
+        outputs = np.empty((len(inputs), size), inputs.dtype)
+        for image, output in zip(inputs, outputs, strict=True):
+            output[:] = np.frombuffer(self.run(image.tobytes(), output.nbytes), inputs.dtype)
+        return outputs
 
     def counts(self) -> Counter[int]:
         """Return nothing."""

@@ -14,11 +14,13 @@ import numpy as np
 from horner.backends.c.host.conv import conv
 from horner.backends.c.host.cost import choose
 from horner.backends.c.host.isa import Isa
+from horner.backends.c.host.layers import Site
+from horner.backends.c.host.layers import code as plain
 from horner.backends.c.host.parts import ALIGNMENT, Code, Constants
 from horner.backends.c.host.work import Work
 from horner.backends.c.memory import Buffer, homes, place
 from horner.backends.c.types import FLOAT, INT8, UINT8, literals
-from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat, Conv, Flatten, Layer, MaxPool
+from horner.program.layers import Conv, MaxPool
 from horner.program.program import Program
 
 SLACK = 256
@@ -90,8 +92,12 @@ def generate(program: Program, isa: Isa, select: Choose = choose) -> HostSource:
             code = conv(work, constants)
             call = f"{name}(constants, arena, {{0}}, {{1}});"
         else:
-            code, call = _other(layer, program, number, constants)
-            call = name + call
+            site = Site(
+                tuple(program.values[j] for j in layer.inputs), program.values[number + 1], program.integer, constants
+            )
+            code = plain(layer, site)
+            holes = ", ".join(f"{{{i}}}" for i in range(len(layer.inputs) + 1))
+            call = f"{name}(constants, {holes});"
         inputs = tuple(home[j] for j in layer.inputs)
         steps.append(_Step(number, name, inputs, home[output] if output < len(home) else output, code, call))
     text, arena = _render_all(program, isa, steps)
@@ -111,50 +117,6 @@ def _pool(program: Program, number: int, readers: Sequence[int]) -> MaxPool | No
     inside = all(n * k <= m for n, k, m in zip(pooled, after.kernel, result, strict=True))
     few = 1 < math.prod(after.kernel) <= 4
     return after if rising and plain and inside and few and readers[number + 1] == 1 else None
-
-
-def _other(layer: Layer, program: Program, number: int, constants: Constants) -> tuple[Code, str]:
-    sources = tuple(program.values[j] for j in layer.inputs)
-    result = program.values[number + 1]
-    common: dict[str, Any] = {"layer": layer, "sources": sources, "source": sources[0], "result": result}
-    common["integer"] = program.integer
-    inputs = ", ".join(f"{{{i}}}" for i in range(len(sources)))
-    call = f"({inputs}, {{{len(sources)}}});"
-    if isinstance(layer, MaxPool):
-        width, outputs = sources[0].shape[2], result.shape[2]
-        spans = []
-        for j in range(layer.kernel[1]):
-            shift = j * layer.dilation[1] - layer.padding[1]
-            first = max(0, -(shift // layer.stride[1]))
-            last = min(outputs, (width - 1 - shift) // layer.stride[1] + 1)
-            spans.append((first, last, shift))
-        least = "-128" if program.integer else "-3.402823466e+38f"
-        return Code("max_pool.c.jinja", {**common, "spans": spans, "least": least}), call
-    if isinstance(layer, AveragePool | AdaptiveAveragePool):
-        rows, columns = (np.array(spans, np.int32) for spans in layer.windows(sources[0].shape[1:]))
-        zero = sources[0].zero_point if program.integer else 0
-        context = {**common, "rows": constants.add(rows), "columns": constants.add(columns), "zero": zero}
-        return Code("average_pool.c.jinja", context), "(constants, {0}, {1});"
-    if isinstance(layer, Add):
-        if program.integer:
-            common["layer"] = _Clamped(
-                layer.inputs, layer.multipliers, layer.shift, layer.zero_point, int(layer.low), int(layer.high)
-            )
-        return Code("add.c.jinja", common), call
-    if isinstance(layer, Concat):
-        return Code("concat.c.jinja", common), call
-    assert isinstance(layer, Flatten)
-    return Code("flatten.c.jinja", common), call
-
-
-@dataclass(frozen=True)
-class _Clamped:
-    inputs: tuple[int, ...]
-    multipliers: tuple[int, ...]
-    shift: int
-    zero_point: int
-    low: int
-    high: int
 
 
 def _render_all(program: Program, isa: Isa, steps: list[_Step]) -> tuple[str, int]:
