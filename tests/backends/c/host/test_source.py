@@ -205,6 +205,14 @@ def test_a_program_that_only_flattens_copies(isa):
     assert outputs.ravel().tolist() == list(range(24))
 
 
+def test_what_is_returned_need_not_be_what_is_made_last(isa):
+    program = Program(
+        Input((2, 6, 6)),
+        (MaxPool(0, (2, 2), (2, 2)), MaxPool(0, (3, 3), (1, 1)), MaxPool(2, (2, 2), (1, 1)), Flatten(1)),
+    )
+    check([program], [strategies.images(program, np.random.default_rng(0))], isa)
+
+
 def test_arm_code_compiles(tmp_path):
     generator = np.random.default_rng(0)
     program = single(generator, (8, 13, 13), (Axis(24, 4, 1), Axis(8, 4, 1), Axis(3), Axis(3)), (2, 2), padding=(1, 1))

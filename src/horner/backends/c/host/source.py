@@ -100,7 +100,7 @@ def generate(program: Program, isa: Isa, select: Choose = choose) -> HostSource:
             call = f"{name}(constants, {holes});"
         inputs = tuple(home[j] for j in layer.inputs)
         steps.append(_Step(number, name, inputs, home[output] if output < len(home) else output, code, call))
-    text, arena = _render_all(program, isa, steps)
+    text, arena = _render_all(program, isa, steps, home[-1])
     return HostSource(text, constants.array(), arena, works)
 
 
@@ -119,11 +119,10 @@ def _pool(program: Program, number: int, readers: Sequence[int]) -> MaxPool | No
     return after if rising and plain and inside and few and readers[number + 1] == 1 else None
 
 
-def _render_all(program: Program, isa: Isa, steps: list[_Step]) -> tuple[str, int]:
+def _render_all(program: Program, isa: Isa, steps: list[_Step], final: int) -> tuple[str, int]:
     T = INT8 if program.integer else FLOAT
     made = {step.output: i for i, step in enumerate(steps)}
     last = {j: i for i, step in enumerate(steps) for j in step.inputs}
-    final = steps[-1].output
     buffers, owners = [], []
     # the input is copied, so that vectors may reach beyond it; the output so that they may be written beyond it
     for value in (0, *made):
