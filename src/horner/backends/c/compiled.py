@@ -73,6 +73,11 @@ class Compiled:
                 np.bitwise_xor(images, 0x80, out=memory.pixels)
                 memory.run()
                 return memory.result.copy()
+            if images.dtype is _FLOAT32 is form.kind:
+                memory.image[...] = images
+                if not np.isnan(memory.values.max()):  # a maximum is NaN where there is one
+                    memory.run()
+                    return memory.result.copy()
         inputs = np.ascontiguousarray(self.program.quantise(images))
         count = len(inputs)
         outputs = np.empty((count, *form.output), form.kind)
@@ -175,7 +180,7 @@ class _Memory:
         self.kept = source.constants, aligned(source.arena_bytes)
         self.constants, self.arena = map(_address, self.kept)
         self.image = np.empty(max(form.single, key=len), form.kind)
-        self.pixels = self.image.view(np.uint8)
+        self.pixels, self.values = self.image.view(np.uint8), self.image.reshape(-1)
         outputs = np.empty((1, *form.output), form.kind)
         self.result = outputs[:, :, 0, 0] if form.flat else outputs
         arguments = self.constants, self.arena, _address(self.image), _address(outputs), ctypes.c_int64(1)
@@ -234,7 +239,7 @@ def compile(  # noqa: A001
 
 
 _LOADING = threading.Lock()
-_INT8, _UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
+_INT8, _UINT8, _FLOAT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.float32)
 
 
 def _function(library: Path) -> Callable[..., None]:
