@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -125,18 +124,11 @@ class Compiled:
                     f"{name} of shape {array.shape} and type {array.dtype}; wanted are {shape}, "
                     f"{np.dtype(kind)}, C-contiguous"
                 )
-        memory = self._new_memory()
-        function = self._form.function
-        arguments = (memory.constants, memory.arena, _address(inputs), _address(outputs), ctypes.c_int64(len(inputs)))
-
-        def run(keep: tuple[Any, ...] = (memory, inputs, outputs)) -> None:
-            function(*arguments)
-
-        return run
+        return self._new_memory().call(inputs, outputs)
 
     def _run(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
         memory = self._thread()
-        self._form.function(memory.constants, memory.arena, _address(inputs), _address(outputs), len(inputs))
+        memory.call(inputs, outputs)()
 
     def _thread(self) -> _Memory:
         try:
@@ -177,18 +169,20 @@ class _Memory:
     """The memory one thread works in, with room for one image, and the addresses of what the C is given."""
 
     def __init__(self, source: HostSource, form: _Form) -> None:
-        self.kept = source.constants, aligned(source.arena_bytes)
-        self.constants, self.arena = map(_address, self.kept)
+        self.function, self.constants, self.arena = form.function, source.constants, aligned(source.arena_bytes)
         self.image = np.empty(max(form.single, key=len), form.kind)
         self.pixels, self.values = self.image.view(np.uint8), self.image.reshape(-1)
         outputs = np.empty((1, *form.output), form.kind)
         self.result = outputs[:, :, 0, 0] if form.flat else outputs
-        arguments = self.constants, self.arena, _address(self.image), _address(outputs), ctypes.c_int64(1)
-        self.run: Callable[[], None] = functools.partial(form.function, *arguments)
+        self.run = self.call(self.image, outputs)
 
-
-def _address(array: np.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+    def call(self, inputs: np.ndarray, outputs: np.ndarray) -> Callable[[], None]:
+        """Return a function without arguments that reads and writes these arrays, and keeps all memory alive."""
+        arrays = (self.constants, self.arena, inputs, outputs)
+        arguments = np.array([*(array.ctypes.data for array in arrays), len(inputs)], np.int64)
+        address = ctypes.c_void_p(arguments.ctypes.data)
+        address.kept = (arrays, arguments)  # type: ignore[attr-defined]
+        return functools.partial(self.function, address)
 
 
 def compile(  # noqa: A001
@@ -250,6 +244,5 @@ def _function(library: Path) -> Callable[..., None]:
 @functools.cache
 def _load(library: Path) -> Callable[..., None]:
     run = ctypes.CDLL(str(library)).horner_run
-    run.argtypes = [*(ctypes.c_void_p,) * 4, ctypes.c_int64]
     run.restype = None
     return run

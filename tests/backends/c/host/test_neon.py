@@ -54,8 +54,8 @@ def emulate(tmp_path):
         chip.reg_write(arm64_const.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vectors on
         chip.reg_write(arm64_const.UC_ARM64_REG_SP, END - 64)
         chip.reg_write(arm64_const.UC_ARM64_REG_LR, END)
-        for i, value in enumerate((CONSTANTS, ARENA, INPUT, OUTPUT, len(images))):
-            chip.reg_write(arm64_const.UC_ARM64_REG_X0 + i, value)
+        chip.mem_write(STACK, np.array([CONSTANTS, ARENA, INPUT, OUTPUT, len(images)], np.int64).tobytes())
+        chip.reg_write(arm64_const.UC_ARM64_REG_X0, STACK)
         chip.emu_start(start, END)
         size = len(images) * program.output.size * images.itemsize
         outputs = np.frombuffer(bytes(chip.mem_read(OUTPUT, size)), images.dtype)

@@ -48,8 +48,9 @@ def run_all(programs, images, isa, select=choose):
         arena = aligned(source.arena_bytes + GUARD)
         arena[:] = POISON
         outputs = np.empty((len(batch), *program.output.shape), batch.dtype)
-        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (source.constants, arena, batch, outputs)]
-        getattr(library, f"run{i}")(*pointers, ctypes.c_int64(len(batch)))
+        addresses = [array.ctypes.data for array in (source.constants, arena, batch, outputs)]
+        arguments = np.array([*addresses, len(batch)], np.int64)
+        getattr(library, f"run{i}")(ctypes.c_void_p(arguments.ctypes.data))
         assert (arena[source.arena_bytes :] == POISON).all(), f"program {i} left its arena"
         yield outputs, source
 

@@ -168,10 +168,11 @@ def save(calibration: Calibration) -> str:
 
 
 def _call(function: Callable[..., None], *arrays: np.ndarray) -> Callable[[], None]:
-    arguments = [*(ctypes.c_void_p(array.ctypes.data) for array in arrays), ctypes.c_int64(1)]
+    arguments = np.array([*(array.ctypes.data for array in arrays), 1], np.int64)
+    address = ctypes.c_void_p(arguments.ctypes.data)
 
-    def call(keep: tuple[np.ndarray, ...] = arrays) -> None:
-        function(*arguments)
+    def call(keep: tuple[np.ndarray, ...] = (*arrays, arguments)) -> None:
+        function(address)
 
     return call
 

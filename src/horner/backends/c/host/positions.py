@@ -49,10 +49,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile's size, in vectors and in positions, and the blocks of coefficients that suit it."""
+    """A tile's size in vectors, and the blocks of coefficients that suit it."""
 
     vectors: int
-    positions: int
     blocks: tuple[Block, ...]
 
 
@@ -125,10 +124,8 @@ class Positions:
     def tiles(self) -> tuple[int, int]:
         """Full tiles, and positions of the last, smaller one (0: none)."""
         full, rest = divmod(self.work.positions, self.step)
-        # as many vectors as a full one has: it is one
-        if -(-rest // self.work.lanes) == self.tile and self.step == self.tile * self.work.lanes:
-            return full + 1, 0
-        return full, rest
+        # one that takes as many vectors as a full one is done by the same code
+        return (full + 1, 0) if -(-rest // self.work.lanes) == self.tile else (full, rest)
 
     @property
     def stride(self) -> int:
@@ -166,9 +163,8 @@ class Positions:
     def variants(self) -> tuple[Tile, ...]:
         """The full tile, and the last one where it is smaller."""
         full, rest = self.tiles
-        sizes = ([self.step] if full else []) + ([rest] if rest else [])
-        counts = [(-(-size // self.work.lanes), size) for size in sizes]
-        return tuple(Tile(vectors, size, self.blocks(vectors)) for vectors, size in counts)
+        sizes = ([self.tile] if full else []) + ([-(-rest // self.work.lanes)] if rest else [])
+        return tuple(Tile(size, self.blocks(size)) for size in sizes)
 
     def packed(self, tile: Tile) -> np.ndarray:
         """Return the weights in the order in which the core meets them, ``(groups, ...)`` words."""
@@ -204,11 +200,6 @@ class Positions:
     def narrow(self) -> bool:
         """Whether half a vector holds a row and all that its windows see."""
         return self.work.size[1] + self.reach <= self.work.lanes // 2
-
-    @property
-    def exact(self) -> bool:
-        """Whether a tile must not write beyond its positions, because the next one has been written before."""
-        return self.step % self.work.lanes != 0
 
     @property
     def gathers(self) -> tuple[bool, bool]:
