@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import mmap
 
 import numpy as np
 import pytest
@@ -38,6 +39,17 @@ def isa(request):
     return ISAS[request.param]
 
 
+def walled(array):
+    """A copy that ends where memory ends: to read beyond it is a segmentation fault."""
+    size = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, size + mmap.PAGESIZE), np.uint8)
+    wall = ctypes.c_void_p(memory.ctypes.data + size)
+    assert ctypes.CDLL(None).mprotect(wall, ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    copy = memory[size - array.nbytes : size].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
 def run_all(programs, images, isa, select=choose):
     """Compile many programs into one library; run each in poisoned memory that is guarded at its end."""
     sources = [generate(program, isa, select) for program in programs]
@@ -48,7 +60,8 @@ def run_all(programs, images, isa, select=choose):
         arena = aligned(source.arena_bytes + GUARD)
         arena[:] = POISON
         outputs = np.empty((len(batch), *program.output.shape), batch.dtype)
-        addresses = [array.ctypes.data for array in (source.constants, arena, batch, outputs)]
+        images = walled(batch)
+        addresses = [array.ctypes.data for array in (source.constants, arena, images, outputs)]
         arguments = np.array([*addresses, len(batch)], np.int64)
         getattr(library, f"run{i}")(ctypes.c_void_p(arguments.ctypes.data))
         assert (arena[source.arena_bytes :] == POISON).all(), f"program {i} left its arena"

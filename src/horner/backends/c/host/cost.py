@@ -95,9 +95,18 @@ COSTS = {
 """Nanoseconds by instruction set, as `horner bench --calibrate` measured them on one machine (docs/performance.md)."""
 
 
+MARGIN, LEAST_GAIN = 0.05, 20.0
+"""What reuse must promise to save: a share of the dense layer's time, and nanoseconds."""
+
+
 def choose(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Work:
-    """Return the cheapest way to do a convolution, the pool on the way out where that is possible."""
-    return min(choices(conv, source, result, pool, isa), key=cost)
+    """Return the cheapest way to do a convolution, the pool on the way out where that is possible.
+
+    Sums are reused only where the estimate promises more than its own error: what is no gain should be no loss.
+    """
+    ways = sorted(choices(conv, source, result, pool, isa), key=cost)
+    dense = next(way for way in ways if not way.schedule.reused)
+    return ways[0] if cost(ways[0]) < cost(dense) * (1 - MARGIN) - LEAST_GAIN else dense
 
 
 def choices(conv: Conv, source: Value, result: Value, pool: MaxPool | None, isa: Isa) -> Iterator[Work]:

@@ -124,8 +124,8 @@ def _render_all(program: Program, isa: Isa, steps: list[_Step], final: int) -> t
     made = {step.output: i for i, step in enumerate(steps)}
     last = {j: i for i, step in enumerate(steps) for j in step.inputs}
     buffers, owners = [], []
-    # the input is copied, so that vectors may reach beyond it; the output so that they may be written beyond it
-    for value in (0, *made):
+    # vectors may reach beyond every buffer, which is why the output is made in one; the input is read exactly
+    for value in made:
         length = program.values[value].size * T.bytes + SLACK
         buffers.append(
             _buffer(length, made.get(value, 0), len(steps) if value == final else last.get(value, made.get(value, 0)))
@@ -136,7 +136,7 @@ def _render_all(program: Program, isa: Isa, steps: list[_Step], final: int) -> t
             buffers.append(_buffer(store.bytes + SLACK, i, i))
             owners.append(("store", i, store.name))
     arena = place(buffers)
-    values: dict[int, str] = {}
+    values = {0: "input"}
     stores: list[dict[str, int]] = [{} for _ in steps]
     for (kind, number, name), offset in zip(owners, arena.offsets, strict=True):
         if kind == "value":
@@ -145,8 +145,7 @@ def _render_all(program: Program, isa: Isa, steps: list[_Step], final: int) -> t
             stores[number][name] = offset
     body = "\n".join(_layer(step, stores[i], T, isa) for i, step in enumerate(steps))
     size = {"input_size": program.values[0].size, "output_size": program.output.size}
-    calls = [f"memcpy({values[0]}, input, {size['input_size'] * T.bytes});"]
-    calls += [step.call.format(*(values[j] for j in step.inputs), values[step.output]) for step in steps]
+    calls = [step.call.format(*(values[j] for j in step.inputs), values[step.output]) for step in steps]
     calls += [f"memcpy(output, {values[final]}, {size['output_size'] * T.bytes});"]
     text = _render("network.c.jinja", isa=isa, lanes=isa.lanes, body=body, calls=calls, T=T, **size)
     return text, arena.bytes + ALIGNMENT
