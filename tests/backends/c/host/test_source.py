@@ -116,6 +116,17 @@ def single(generator, shape, axes, pool=None, zero=-100, **geometry):
     return Program(Input(shape, 1.0, zero), (conv, *([MaxPool(1, pool, pool)] if pool else [])))
 
 
+def test_windows_may_see_nothing_but_padding(isa):
+    generator = np.random.default_rng(3)
+    program = single(
+        generator, (3, 2, 2), (Axis(5), Axis(3), Axis(1), Axis(2, degree=1)), stride=(9, 9), padding=(3, 4)
+    )
+    assert program.output.shape == (5, 1, 1)
+    ways = [*choices(program.layers[0], *program.values, None, isa)]
+    images = strategies.images(program, generator)
+    check([program] * len(ways), [images] * len(ways), isa, in_turn(ways))
+
+
 def test_every_way_to_do_a_layer(isa):
     """All schedules, operands and kernels, with whole segments and a shorter last one, pooled and not."""
     generator = np.random.default_rng(5)
