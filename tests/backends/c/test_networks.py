@@ -9,6 +9,8 @@ import pytest
 import horner
 from horner import models
 from horner.backends import c, reference
+from horner.backends.c.firmware import simulate
+from horner.backends.c.targets import TARGETS, target
 from horner.program import file
 
 DEMONSTRATION = Path(__file__).parents[2] / "data" / "lenet5.horner"
@@ -41,6 +43,13 @@ def test_c_equals_the_reference(program, build_all, name):
     outputs = build_all([program], ["-O1"], name)[0](images)
     np.testing.assert_array_equal(outputs, reference.run(program, images))
     assert len(np.unique(outputs)) > 5
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"generic"}))
+def test_every_chip_gives_the_reference(program, name):
+    image = np.random.default_rng(0).integers(-128, 128, (1, *program.input.shape), np.int8)
+    outputs = simulate(program, image, target(name)).outputs
+    np.testing.assert_array_equal(outputs.ravel(), reference.run(program, image).ravel())
 
 
 def test_resnet20_fits_a_small_chip():
