@@ -17,7 +17,7 @@ from horner.backends.c.types import FLOAT, INT64, CType, literals
 
 def render(template: str, **context: Any) -> str:
     """Fill a template of the folder ``templates``."""
-    text = _templates().get_template(template).render(**context)
+    text = templates(Path(__file__).parent / "templates").get_template(template).render(**context)
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text))
 
 
@@ -82,9 +82,10 @@ def rounded(value: str, kind: CType, shift: int) -> str:
 
 
 @functools.cache
-def _templates() -> jinja2.Environment:
+def templates(folder: Path) -> jinja2.Environment:
+    """Return the templates of a folder, with the filters that write C."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

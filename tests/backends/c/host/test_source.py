@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from horner.backends import c, reference
 from horner.backends.c.compiled import FLAGS
 from horner.backends.c.compiler import find_compiler, shared_library
-from horner.backends.c.host.cost import choices, choose
+from horner.backends.c.host.cost import choices, choose, cost
 from horner.backends.c.host.isa import ISAS, available
 from horner.backends.c.host.parts import aligned
 from horner.backends.c.host.source import generate
@@ -254,7 +254,5 @@ def test_the_planner_is_never_worse_than_its_own_estimate_of_dense():
     )
     network = c.compile(program)
     work = network.source.works["conv1"]
-    from horner.backends.c.host.cost import cost
-
     dense = [w for w in choices(work.conv, work.source, work.result, None, work.isa) if not w.schedule.reused]
     assert cost(work) <= min(map(cost, dense))

@@ -83,12 +83,12 @@ class Calibration:
         """Return the estimate of every way, divided by its measurement."""
         return np.array([estimate(t.work, self.costs) / t.nanoseconds for t in self.timed])
 
-    def regrets(self, costs: dict[str, float] | None = None) -> dict[str, float]:
+    def regrets(self) -> dict[str, float]:
         """Return, layer by layer, how much longer the way chosen takes than the fastest one measured."""
         found = {}
         for layer in dict.fromkeys(t.layer for t in self.timed):
             ways = [t for t in self.timed if t.layer == layer]
-            chosen = min(ways, key=lambda t: estimate(t.work, costs or self.costs))
+            chosen = min(ways, key=lambda t: estimate(t.work, self.costs))
             found[layer] = chosen.nanoseconds / min(t.nanoseconds for t in ways)
         return found
 

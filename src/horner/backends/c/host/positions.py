@@ -103,12 +103,7 @@ class Positions:
         most = max(1, MOST_VECTORS // self.work.members)
         if self.work.isa.accumulators < 24:
             most = max(1, most // 2) if self.work.members == 1 else 1
-        tiles = -(-needed // most)
-        return (
-            -(-needed // tiles)
-            if needed % most and tiles * -(-needed // tiles) <= needed + tiles - 1
-            else min(most, needed)
-        )
+        return -(-needed // -(-needed // most))  # as even as can be
 
     @cached_property
     def step(self) -> int:
@@ -173,7 +168,7 @@ class Positions:
         moved = core
         if self.work.paired_late:
             moved = core.reshape(groups, rows, -1, 1, 1)
-        if self.work.folded:  # (channels, columns) are the channels of a kernel of one column
+        elif self.work.folded:  # (channels, columns) are the channels of a kernel of one column
             moved = np.moveaxis(core, 4, 3).reshape(groups, rows, -1, core.shape[3], 1)
         # (groups, rows, words of channels, rows, columns), each word's parts together
         words = self.work.operand.words(np.moveaxis(moved, 2, -1))

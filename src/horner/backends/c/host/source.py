@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from horner.backends.c.host.conv import conv
@@ -19,7 +18,8 @@ from horner.backends.c.host.layers import code as plain
 from horner.backends.c.host.parts import ALIGNMENT, Code, Constants
 from horner.backends.c.host.work import Work
 from horner.backends.c.memory import Buffer, homes, place
-from horner.backends.c.types import FLOAT, INT8, UINT8, literals
+from horner.backends.c.render import templates
+from horner.backends.c.types import FLOAT, INT8, UINT8
 from horner.program.layers import Conv, MaxPool
 from horner.program.program import Program
 
@@ -174,20 +174,4 @@ def _indented(code: str) -> str:
 
 
 def _render(template: str, **context: Any) -> str:
-    return _environment.get_template(template).render(**context)
-
-
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    autoescape=False,
-)
-_environment.filters |= {
-    "plus": lambda number: f" {'+' if number > 0 else '-'} {abs(number)}" if number else "",
-    "minus": lambda number: f" {'-' if number > 0 else '+'} {abs(number)}" if number else "",
-    "times": lambda text, factor: text if factor == 1 else f"{text} * {factor}",
-    "finite": math.isfinite,
-    "float_literal": lambda number: literals(np.array([number], np.float32))[0],
-}
+    return templates(Path(__file__).parent / "templates").get_template(template).render(**context)

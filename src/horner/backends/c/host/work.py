@@ -11,7 +11,8 @@ import numpy as np
 
 from horner.backends.c.host.isa import Isa
 from horner.backends.c.host.operand import F32, F64, I16, U8, Operand
-from horner.basis import Axis, evaluate, gram
+from horner.backends.c.sums import runs
+from horner.basis import Axis, evaluate
 from horner.program.bounds import EXACT_DOUBLE, accumulator
 from horner.program.integer import INT8_HIGH, INT8_LOW, INT32_HIGH
 from horner.program.layers import Conv, MaxPool, Value
@@ -173,8 +174,6 @@ class Work:
     @cached_property
     def fits(self) -> bool:
         """Whether the operand holds all inputs, their sums, and the coefficients."""
-        if self.kernel == "wide":
-            return True
         if self.operand is F32:
             return True
         if self.operand is F64:
@@ -197,13 +196,13 @@ class Work:
         largest = max(-low, high)
         for axis in (IN, ROW, COL):
             if self.reuses(axis):
-                growth = max(float(np.abs(_reach(self.axes[axis])).max()), 1.0)
+                growth = max(float(_reach(self.axes[axis]).max()), 1.0)
                 largest = int(largest * growth)
         return largest
 
     @cached_property
     def biases(self) -> np.ndarray | None:
-        """What is added to every filter's sum, int32 (wrapped) or float32; None for zeros."""
+        """What is added to every filter's sum, ``(filters,)``: int32 (wrapped), float32 or float64; None for zeros."""
         filters = self.conv.weights.shape[OUT]
         bias = self.conv.bias.expand() if self.conv.bias is not None else np.zeros(filters, np.int64)
         if self.operand is U8:  # inputs are taken 128 larger than they are
@@ -217,7 +216,7 @@ class Work:
 
     @cached_property
     def multipliers(self) -> np.ndarray:
-        """What turns every filter's sum into its activation."""
+        """What turns every filter's sum into its activation, ``(filters,)``."""
         return self.conv.output.multiplier.expand()
 
 
@@ -245,8 +244,4 @@ def _by_order(conv: Conv, schedule: Schedule) -> tuple[np.ndarray, list[np.ndarr
             bits = int(np.bitwise_or.reduce(np.abs(chosen), axis=None))
             shifts[order] = (bits & -bits).bit_length() - 1
     values = values >> shifts[axis.orders].reshape(-1, 1, 1, 1)
-    matrices = []
-    for _, size, terms in axis.runs:
-        basis = np.eye(terms, dtype=np.int64) if axis.nodes == "pow2" or not axis.degree else gram(size, terms)
-        matrices.append(basis << shifts[:terms])
-    return values, matrices
+    return values, [np.array(run.to_newton) << shifts[: run.terms] for run in runs(axis)]
