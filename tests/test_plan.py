@@ -91,18 +91,23 @@ dense = true
 ["features.1"]
 ranked = "linear/2bit"
 per_filter = true
+
+["features.2"]
+ranked = "linear/3level zero"
+dead = 1.3
 """
 
 
 def test_toml_has_a_table_per_pattern_and_defaults_before_them(tmp_path):
     short = (
         "afsc afmc bits=6; conv1: row=quadratic map=5x5; fc*: ranked=linear/4bit zero bits=4; features.0: dense; "
-        "features.1: ranked=linear/2bit per_filter"
+        "features.1: ranked=linear/2bit per_filter; features.2: ranked=linear/3level zero dead=1.3"
     )
     (tmp_path / "p.toml").write_text(TOML)
     parsed = Plan.parse(TOML)
     assert parsed.layer("features.0") == LayerPlan(bits=6)
     assert parsed.layer("features.1").ranked == RankedPlan(1, 2, per_filter=True)
+    assert parsed.layer("features.2").ranked == RankedPlan.of(1, 3, zero=True, dead=1.3)
     assert dict(parsed.rules) == dict(Plan.parse(short).rules)
     assert Plan.parse(tmp_path / "p.toml") == Plan.parse(str(tmp_path / "p.toml")) == Plan.parse(parsed) == parsed
 
@@ -119,7 +124,14 @@ common = {
     "scale": axis_plans,
     "scale_bits": widths,
 }
-ranked_plans = st.builds(RankedPlan, st.integers(0, 2), st.integers(1, 8), st.booleans(), st.booleans())
+ranked_plans = st.builds(RankedPlan, st.integers(0, 2), st.integers(1, 8), st.booleans(), st.booleans()) | st.builds(
+    RankedPlan.of,
+    st.integers(0, 2),
+    st.integers(2, 256),
+    st.booleans(),
+    st.just(True),
+    st.floats(0.01, 1.99).map(lambda dead: round(dead, 6)),
+)
 layer_plans = st.builds(LayerPlan, axis_plans, axis_plans, axis_plans, axis_plans, **common) | st.builds(
     LayerPlan, ranked=ranked_plans, **common
 )
@@ -149,7 +161,13 @@ def test_both_texts_of_a_plan_parse_to_the_plan(plan):
         "ranked=linear": "for example ranked=linear/4bit",
         "ranked=linear/9bit": "levels of 9 bits; 1 to 8",
         "ranked=linear/4bit out=linear": r"either their position \(out\) or a ranked curve",
+        "ranked=linear/1level": "1 levels; 2 to 256",
+        "ranked=linear/3level dead=1.3": "dead=1.3 widens the zone of the weight 0, .* add zero",
+        "ranked=linear/3level zero dead=2": "dead=2; it is above 0 and below 2",
+        "ranked=linear/3level zero dead=0": "dead=0; it is above 0 and below 2",
+        "ranked=linear/3level zero dead=wide": "dead=wide is not a number",
         "zero": "zero is about ranked weights",
+        "dead=1.3": "dead is about ranked weights",
         "dense in=linear": "a dense layer has no axes",
         "afsc out=linear": "out is given twice",
         "afcs": "'afcs' is not a preset",
@@ -288,6 +306,9 @@ def test_tightening_goes_from_loose_to_the_plan_itself():
     assert [step.layer("conv2").out for step in steps] == [AxisPlan(1, 3), AxisPlan(1, 4), AxisPlan(1, 8), AxisPlan(1)]
     assert [step.layer("fc1").in_ for step in steps] == [AxisPlan(1, g) for g in (5, 10, 20, 40)]
     assert [step.layer("fc2").ranked.level_bits for step in steps] == [6, 5, 4, 3]
+    ternary = Plan.parse("ranked=linear/3level zero dead=1.3").tighten(model, 3)
+    assert [step.layer("fc2").ranked.levels for step in ternary] == [12, 6, 3]
+    assert all(step.layer("fc2").ranked.dead == 1.3 for step in ternary)
     assert all(step.layer("fc3") == plan.layer("fc3") for step in steps)
     totals = [sum(row.bytes for row in step.rows(model)) for step in steps]
     assert totals == sorted(totals, reverse=True)

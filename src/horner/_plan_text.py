@@ -29,7 +29,7 @@ VECTORS = ("bias", "scale")
 WIDTHS = ("bits", "bias_bits", "scale_bits")
 SETTINGS = ("bits", "bias", "bias_bits", "scale", "scale_bits")
 FLAGS = ("dense", "per_filter", "zero")
-KEYS = (*AXES, "ranked", "map", *SETTINGS)
+KEYS = (*AXES, "ranked", "dead", "map", *SETTINGS)
 LARGEST_FILE = 1 << 20
 
 LIKE_TOML = re.compile(r"""["']|^\s*\[[^:;]*\]\s*(#.*)?$|=\s*(true|false|\[)""", re.MULTILINE)
@@ -146,6 +146,8 @@ def _say_toml(words: Words, key: str, value: Any, where: str) -> None:
         return
     if isinstance(value, list) and len(value) == 2 and key == "map":
         value = "{}x{}".format(*value)
+    if isinstance(value, float) and flag == "dead":
+        value = repr(value)
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise PlanError(f"{where}: {key} is a text or a whole number, not {value!r}")
     first, *more = str(value).split() or [""]
@@ -156,7 +158,8 @@ def _say_toml(words: Words, key: str, value: Any, where: str) -> None:
     if more and key not in ("preset", "ranked"):
         raise PlanError(f"{where}: {key} is one word, not {value!r}")
     for word in more:
-        _say(words, word, None, where)
+        name, equals, said = word.partition("=")
+        _say(words, _key(name, where) if equals else word, said if equals else None, where)
 
 
 def _say(words: Words, word: str, value: str | None, where: str) -> None:
@@ -221,8 +224,8 @@ def _layer(words: Words, inherited: LayerPlan, where: str) -> LayerPlan:
         if "map" in words:
             given["map"] = _map(words["map"])
         if "ranked" in words:
-            given["ranked"] = _ranked(words["ranked"], "per_filter" in words, "zero" in words)
-        elif flag := next((flag for flag in ("zero", "per_filter") if flag in words), None):
+            given["ranked"] = _ranked(words["ranked"], "per_filter" in words, "zero" in words, _real("dead", words))
+        elif flag := next((flag for flag in ("zero", "per_filter", "dead") if flag in words), None):
             raise PlanError(f"{flag} is about ranked weights; add ranked=linear/4bit")
         plan = LayerPlan(**given)
         if "dense" in words and not plan.dense:
@@ -244,13 +247,16 @@ def _axis(key: str, text: str) -> AxisPlan | None:
         raise PlanError(f"axis {key}: {error}") from None
 
 
-def _ranked(text: str, per_filter: bool, zero: bool) -> RankedPlan | None:
+def _ranked(text: str, per_filter: bool, zero: bool, dead: float) -> RankedPlan | None:
     if text == "dense":
         return None
-    found = re.fullmatch(r"([a-z]+)/(\d{1,6})(?:bits?)?", text)
+    found = re.fullmatch(r"([a-z]+)/(\d{1,6})(bits?|levels?)?", text)
     if not found or found[1] not in DEGREES:
-        raise PlanError(f"ranked={text} is not {'|'.join(DEGREES)}/BITSbit, for example ranked=linear/4bit")
-    return RankedPlan(DEGREES.index(found[1]), int(found[2]), per_filter, zero)
+        raise PlanError(
+            f"ranked={text} is not {'|'.join(DEGREES)}/BITSbit or /NUMBERlevel, for example ranked=linear/4bit"
+        )
+    make = RankedPlan.of if (found[3] or "").startswith("level") else RankedPlan
+    return make(DEGREES.index(found[1]), int(found[2]), per_filter, zero, dead)
 
 
 def _map(text: str) -> tuple[int, int]:
@@ -258,6 +264,14 @@ def _map(text: str) -> tuple[int, int]:
     if not found:
         raise PlanError(f"map={text} is not ROWSxCOLUMNS, for example map=5x5")
     return int(found[1]), int(found[2])
+
+
+def _real(key: str, words: Words, default: float = 1.0) -> float:
+    if key not in words:
+        return default
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,17})?", words[key]):
+        raise PlanError(f"{key}={words[key]} is not a number")
+    return float(words[key])
 
 
 def _whole(key: str, text: str) -> int:

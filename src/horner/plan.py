@@ -89,29 +89,72 @@ class RankedPlan:
         One curve per filter instead of one for the layer.
     zero
         Level 0 means the weight 0.
+    dead
+        How many times as wide as nearest-level rounding makes it the zone of values is that take the weight 0 (a
+        dead-zone quantiser); above 0, below 2, and 1 without `zero`.
+    used
+        Levels that weights take, the first ones; all ``2**level_bits`` when None. Three with `zero` are ternary
+        weights.
 
     >>> str(RankedPlan(1, 4, zero=True))
     'linear/4bit zero'
+    >>> str(RankedPlan.of(1, 3, zero=True, dead=1.3))
+    'linear/3level zero dead=1.3'
     """
 
     degree: int
     level_bits: int
     per_filter: bool = False
     zero: bool = False
+    dead: float = 1.0
+    used: int | None = None
 
     def __post_init__(self) -> None:
         _check_degree(self.degree)
         if not 1 <= self.level_bits <= LARGEST_LEVEL_BITS:
             raise PlanError(f"levels of {self.level_bits} bits; 1 to {LARGEST_LEVEL_BITS} are possible")
+        if not 0 < self.dead < 2:
+            raise PlanError(
+                f"dead={self.dead:g}; it is above 0 and below 2, where the zone would swallow its neighbours"
+            )
+        if self.dead != 1 and not self.zero:
+            raise PlanError(
+                f"dead={self.dead:g} widens the zone of the weight 0, which only zero gives a level; add zero"
+            )
+        if self.used is not None and not 1 << self.level_bits - 1 < self.used <= 1 << self.level_bits:
+            raise PlanError(f"{self.used} levels do not take {self.level_bits} bits each")
+        if self.used == 1 << self.level_bits:
+            object.__setattr__(self, "used", None)
+
+    @classmethod
+    def of(
+        cls, degree: int, levels: int, per_filter: bool = False, zero: bool = False, dead: float = 1.0
+    ) -> RankedPlan:
+        """Return the plan of a number of levels, which need not be a power of two."""
+        if not 2 <= levels <= 1 << LARGEST_LEVEL_BITS:
+            raise PlanError(f"{levels} levels; 2 to {1 << LARGEST_LEVEL_BITS} are possible")
+        return cls(degree, (levels - 1).bit_length(), per_filter, zero, dead, levels)
+
+    @property
+    def levels(self) -> int:
+        """How many levels weights take."""
+        return self.used or 1 << self.level_bits
 
     @property
     def curve(self) -> Axis:
         """The axis of levels that the curve's polynomial runs over."""
         return Axis((1 << self.level_bits) - int(self.zero), degree=self.degree)
 
+    def loosened(self, times: int) -> RankedPlan:
+        """Return the plan with its levels doubled `times` times, as far as levels go."""
+        levels = min(self.levels << times, 1 << LARGEST_LEVEL_BITS)
+        return RankedPlan.of(self.degree, levels, self.per_filter, self.zero, self.dead)
+
     def __str__(self) -> str:
+        levels = f"{self.used}level" if self.used else f"{self.level_bits}bit"
         flags = [flag for flag, on in (("per_filter", self.per_filter), ("zero", self.zero)) if on]
-        return " ".join([f"{DEGREES[self.degree]}/{self.level_bits}bit", *flags])
+        dead = [f"dead={self.dead!r}"] if self.dead != 1 else []
+        return " ".join([f"{DEGREES[self.degree]}/{levels}", *flags, *dead])
 
 
 @dataclass(frozen=True)
@@ -211,15 +254,13 @@ class LayerPlan:
         return out, in_, row, col
 
     def loosened(self, shape: tuple[int, ...], times: int) -> LayerPlan:
-        """Return the plan with every segment halved (and every level given another bit) `times` times.
+        """Return the plan with every segment halved (and the levels doubled) `times` times.
 
         A segment stays longer than its polynomial has terms, so that each step still approximates.
         """
         out, in_, row, col = map(_loosen, self.by_axis, self.view(shape), (times,) * 4)
         bias, scale = (_loosen(vector, shape[0], times) for vector in (self.bias, self.scale))
-        ranked = self.ranked
-        if ranked is not None:
-            ranked = replace(ranked, level_bits=min(ranked.level_bits + times, LARGEST_LEVEL_BITS))
+        ranked = self.ranked.loosened(times) if self.ranked else None
         return replace(self, out=out, in_=in_, row=row, col=col, ranked=ranked, bias=bias, scale=scale)
 
     def __str__(self) -> str:

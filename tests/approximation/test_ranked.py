@@ -51,6 +51,52 @@ def test_weights_on_a_curve_are_reproduced(plan):
     torch.testing.assert_close(form(latent, curve), weight, atol=1e-6, rtol=0)
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 9), st.floats(0.05, 1.95), st.integers(0, 2), st.booleans(), st.integers(0, 2**31))
+def test_the_zone_of_zero_is_as_many_times_as_wide(levels, dead, degree, per_filter, seed):
+    weight = gaussian(5, 30, seed=seed)
+    form, latent, curve = made(RankedPlan.of(degree, levels, per_filter, zero=True, dead=dead), weight)
+    nearest = RankedWeight(RankedPlan.of(degree, levels, per_filter, zero=True), weight.shape).double()
+    got, rounded = form(latent, curve), nearest(latent, curve)
+    assert int(form.levels(latent, curve).max()) < levels
+    zone = (nearest(latent / dead, curve) == 0).reshape(5, 30)  # where w / dead is nearest to 0
+    assert (got[zone] == 0).all()
+    outside = ~zone & (rounded != 0)
+    assert torch.equal(got[outside], rounded[outside])
+    assert (got[~zone] != 0).all()
+
+
+def test_a_wider_zone_of_zero_costs_error_and_saves_entropy():
+    weight = gaussian(64, 64)
+    errors, entropies = [], []
+    for dead in (1.0, 1.2, 1.4):
+        form, latent, curve = made(RankedPlan.of(1, 3, zero=True, dead=dead), weight)
+        share = torch.bincount(form.levels(latent, curve).flatten().long()).double() / weight.numel()
+        errors.append(float((form(latent, curve) - weight).square().mean()))
+        entropies.append(float(-(share * share.log2()).sum()))
+    assert errors == sorted(errors)
+    assert entropies == sorted(entropies, reverse=True)
+    assert entropies[2] < 0.75 * entropies[0]
+
+
+def test_ternary_weights_of_a_gaussian_are_the_best_there_are():
+    # J. Max, "Quantizing for minimum distortion", 1960, table I: three levels, at 0 and 1.224, error 0.1902
+    form, latent, curve = made(RankedPlan.of(1, 3, zero=True), gaussian(64, 32, 3, 3))
+    quantised = form(latent, curve)
+    assert set(form.levels(latent, curve).unique().tolist()) == {0, 1, 2}
+    assert (quantised - latent).square().mean() < 1.02 * 0.1902 * latent.var()
+    low, zero, high = quantised.unique().tolist()
+    assert zero == 0
+    assert -low == pytest.approx(1.224, rel=0.03)
+    assert high == pytest.approx(1.224, rel=0.03)
+
+
+def test_two_bits_with_zero_hold_ternary_weights():
+    weight = 0.3 * (torch.arange(300).reshape(10, 30) % 3 - 1).double()
+    form, latent, curve = made(RankedPlan(1, 2, zero=True), weight)
+    torch.testing.assert_close(form(latent, curve), weight)
+
+
 def test_four_bits_come_near_the_best_uniform_quantiser_of_gaussian_weights():
     # J. Max, "Quantizing for minimum distortion", 1960, table II: 16 equidistant levels, 8 levels
     weight = gaussian(64, 32, 3, 3)
