@@ -9,7 +9,7 @@ import torch
 
 from horner.errors import TrainingError
 
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["one-cycle", "cosine", "constant"]
 Augmentation = Literal["none", "shift", "crop-flip"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -29,7 +29,8 @@ class TrainConfig:
     lr
         The highest step size of the schedule.
     optimizer, momentum
-        ``adamw``, or ``sgd`` with Nesterov momentum.
+        ``adamw``; ``sgd`` with Nesterov momentum; or ``muon``, whose `lr` is the part of its own size by which a
+        weight changes in a step, and which decays nothing (:mod:`horner.training.muon`).
     weight_decay
         On weights; biases and the scales of normalisations have none (see ``parameter_groups``).
     schedule, warmup

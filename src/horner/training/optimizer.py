@@ -10,6 +10,10 @@ from torch import nn
 
 from horner.errors import TrainingError
 from horner.training.config import TrainConfig
+from horner.training.muon import Muon
+
+VECTORS = 0.1
+"""Adam's step for vectors, as a part of Muon's for matrices."""
 
 ParameterGroups = Callable[[nn.Module], list[dict[str, Any]]]
 
@@ -41,6 +45,28 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     ]
 
 
+def relative_matrices(model: nn.Module) -> list[dict[str, Any]]:
+    """Sort a model's trained parameters for Muon: a matrix's step in proportion to its own size.
+
+    Weights of layers without a bias, which stand before a normalisation, keep their norm. Biases and the scales of
+    normalisations take Adam's steps, a tenth as long.
+
+    >>> model = nn.Linear(4, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, 0.5)
+    >>> [(group["lr"], group["keep_norm"]) for group in relative_matrices(model)]
+    [(0.5, True)]
+    """
+    before_norm = {id(m.weight) for m in model.modules() if hasattr(m, "weight") and getattr(m, "bias", 0) is None}
+    groups: list[dict[str, Any]] = []
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            rms = float(parameter.detach().double().square().mean().sqrt())
+            groups.append({"params": [parameter], "lr": rms or 1.0, "keep_norm": id(parameter) in before_norm})
+        else:
+            groups.append({"params": [parameter], "lr": VECTORS})
+    return groups
+
+
 def make_optimizer(
     model: nn.Module,
     config: TrainConfig,
@@ -55,7 +81,8 @@ def make_optimizer(
         When there is nothing to train, or a group is malformed.
     """
     made: list[dict[str, Any]] = []
-    for group in (groups or parameter_groups)(model):
+    default = relative_matrices if config.optimizer == "muon" else parameter_groups
+    for group in (groups or default)(model):
         if not isinstance(group, dict) or "params" not in group:
             raise TrainingError("parameter_groups returns a list of dicts with the key 'params'")
         if params := [p for p in _listed(group["params"]) if p.requires_grad]:
@@ -63,10 +90,10 @@ def make_optimizer(
     if not made:
         raise TrainingError(f"{type(model).__name__} has no parameters to train")
     try:
-        if config.optimizer == "adamw":
-            optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-                made, config.lr, weight_decay=config.weight_decay, fused=True
-            )
+        if config.optimizer == "muon":
+            optimizer: torch.optim.Optimizer = Muon(made, config.lr)
+        elif config.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(made, config.lr, weight_decay=config.weight_decay, fused=True)
         else:
             optimizer = torch.optim.SGD(
                 made,
