@@ -18,6 +18,7 @@ from horner.approximation.api import approximate_, fold_
 from horner.approximation.arrange import arrange_
 from horner.approximation.fit import fit_
 from horner.approximation.maps import feature_maps
+from horner.approximation.norms import share_norms_
 from horner.data import DataSet
 from horner.errors import TrainingError
 from horner.frontend.convert import quantised
@@ -32,6 +33,8 @@ CALIBRATION_IMAGES = 1000
 REAL_LR, QUANTISED_LR = 0.1, 0.03
 """Largest relative change of a tensor in one step, before and while it is quantised."""
 DISTILL_WEIGHT = 0.5
+NORM_BIAS = 0.3
+"""Standard deviation of a norm's biases where weights are drawn anew."""
 LEAST_RMS = 1e-3
 """A tensor of zeros still moves."""
 LOG_STEP = 0.03
@@ -159,7 +162,9 @@ def approximate(
         say(f"filters rearranged in {len(moved)} layers" if moved else "filters left in their order")
     original = copy.deepcopy(model)
     runs: dict[str, TrainResult] = {}
+    plans = plan.match(model, maps=feature_maps(model, calibration[:2]))
     if retraining is None:
+        share_norms_(model, calibration[:2], plans)
         approximate_(model, plan, example=calibration[:2])
         fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
@@ -167,6 +172,7 @@ def approximate(
 
     if retraining.fit == "random":
         model = redrawn(model, retraining.real.seed)
+    share_norms_(model, calibration[:2], plans)
     tightening = Tightening(model, plan, retraining.steps, calibration[:2])
     approximate_(model, tightening.plans[0], example=calibration[:2])
     if retraining.fit == "activations":
@@ -208,7 +214,10 @@ def relative_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def redrawn(model: nn.Module, seed: int) -> nn.Module:
-    """Return a copy with every parameter drawn anew, as its module does when it is made."""
+    """Return a copy with every parameter drawn anew, as its module does when it is made.
+
+    Norms begin with random biases: filters of one segment differ by little, and these tell them apart.
+    """
     model = copy.deepcopy(model)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -216,6 +225,8 @@ def redrawn(model: nn.Module, seed: int) -> nn.Module:
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.bias is not None:
+                nn.init.normal_(module.bias, std=NORM_BIAS)
     return model
 
 

@@ -13,7 +13,8 @@ class LeNet5Caffe(nn.Module):
     """20@5x5, 50@5x5, 500, classes; 431,080 parameters on 28x28 grey images.
 
     As in Caffe there is no activation between a convolution and its pooling: the one
-    non-linearity is the ReLU after ``fc1`` (and the pooling itself).
+    non-linearity is the ReLU after ``fc1`` (and the pooling itself). The compression literature
+    mostly trains it with a ReLU after the convolutions too, which changes no parameter and no size.
 
     Parameters
     ----------
@@ -21,10 +22,15 @@ class LeNet5Caffe(nn.Module):
         Channels and side of the square images; length of the output.
     batch_norm
         Normalise after every layer but the last (the original has none); those layers then have no bias.
+    relu
+        Whether the convolutions too are followed by a ReLU.
     """
 
-    def __init__(self, in_channels: int = 1, classes: int = 10, size: int = 28, batch_norm: bool = False) -> None:
+    def __init__(
+        self, in_channels: int = 1, classes: int = 10, size: int = 28, batch_norm: bool = False, relu: bool = False
+    ) -> None:
         super().__init__()
+        self.activation = nn.ReLU() if relu else nn.Identity()
         bias = not batch_norm
         side = positions("lenet5-caffe", size, (5, 1, 0), (2, 2, 0), (5, 1, 0), (2, 2, 0))
         self.conv1 = nn.Conv2d(in_channels, 20, 5, bias=bias)
@@ -37,7 +43,7 @@ class LeNet5Caffe(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images ``(N, C, H, W)`` to logits ``(N, classes)``."""
-        x = F.max_pool2d(self.bn1(self.conv1(x)), 2)
-        x = F.max_pool2d(self.bn2(self.conv2(x)), 2)
+        x = F.max_pool2d(self.activation(self.bn1(self.conv1(x))), 2)
+        x = F.max_pool2d(self.activation(self.bn2(self.conv2(x))), 2)
         x = F.relu(self.bn3(self.fc1(x.flatten(1))))
         return self.fc2(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -24,6 +25,7 @@ BUILT_IN: dict[str, Callable[..., nn.Module]] = {
     "lenet-fashion": LeNetFashion,
     "lenet5": LeNet5,
     "lenet5-caffe": LeNet5Caffe,
+    "lenet5-caffe-relu": functools.partial(LeNet5Caffe, relu=True),
     "resnet20": ResNet20,
     "vgg16": VGG16,
 }
@@ -33,7 +35,7 @@ def names() -> list[str]:
     """Return the names of the built-in networks, sorted.
 
     >>> names()
-    ['alexnet', 'lenet-fashion', 'lenet5', 'lenet5-caffe', 'resnet20', 'vgg16']
+    ['alexnet', 'lenet-fashion', 'lenet5', 'lenet5-caffe', 'lenet5-caffe-relu', 'resnet20', 'vgg16']
     """
     return sorted(BUILT_IN)
 
