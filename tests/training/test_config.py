@@ -59,5 +59,5 @@ def test_precision_of_the_cpu():
 
 def test_recipes_suit_the_images():
     assert recipe((1, 28, 28), batch_norm=False).augmentation == "none"
-    assert recipe((3, 32, 32), batch_norm=True).optimizer == "sgd"
+    assert recipe((3, 32, 32), batch_norm=True).optimizer == "muon"
     assert recipe((3, 32, 32), batch_norm=False).lr < 0.01
