@@ -83,6 +83,23 @@ def test_no_coefficients_do_better(geometry, plan):
     assert all(float(g.norm()) < 1e-5 * float(scale.norm()) for g in gradient)
 
 
+@pytest.mark.parametrize(
+    "plan", ["ranked=linear/2bit", "ranked=linear/3level zero", "ranked=quadratic/3bit per_filter"]
+)
+def test_levels_are_chosen_for_the_output(plan):
+    """Ranked weights keep neither the nearest levels nor the curve, and both pay."""
+    reference = seeded(lambda: nn.Conv2d(8, 12, 3))
+    x = images(60, 8, 9, 8)
+    model = approximate_(copy.deepcopy(reference), plan)
+    nearest = error(model, reference, x)
+    fit_(model, x, reference)
+    assert error(model, reference, x) < 0.65 * nearest
+    held_out = images(60, 8, 9, 8, seed=1)
+    assert error(model, reference, held_out) < 0.75 * nearest
+    ((module, form),) = approximated(model).values()
+    assert torch.equal(form(*originals(module)), originals(module)[0]), "latent weights lie on their levels"
+
+
 def test_a_network_that_fits_its_plan_is_left_as_it_is():
     reference = approximate_(seeded(lambda: nn.Conv2d(4, 8, 3)), "out=linear/4 in=linear row=linear")
     model = copy.deepcopy(reference)
@@ -163,7 +180,7 @@ def test_large_inputs_are_unfolded_in_parts(monkeypatch):
     x = images(12, 8, 9, 8)
     whole, parts = (approximate_(copy.deepcopy(reference), "in=linear") for _ in range(2))
     fit_(whole, x, reference)
-    monkeypatch.setattr("horner.approximation.fit.LARGEST_CHUNK", 1)
+    monkeypatch.setattr("horner.approximation.problem.LARGEST_CHUNK", 1)
     fit_(parts, x, reference)
     torch.testing.assert_close(whole.weight, parts.weight)
 

@@ -4,21 +4,25 @@ A layer's output is linear in its coefficients, ``y = theta z + b``, where ``z``
 output, multiplied by the transposed bases of in, row and col. So the best coefficients for the calibration images
 follow in closed form from the second moments of ``z`` and ``y``. Damping pulls towards the coefficients that the
 layer has; they are also where the error can only go down from.
+
+Ranked weights are chosen in turns: levels by error feedback (`horner.approximation.feedback`), then the curve in closed
+form.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from horner.approximation.feedback import assign
 from horner.approximation.layers import approximated, originals
 from horner.approximation.positional import PositionalWeight, blocks, multiply
+from horner.approximation.problem import LayerFit, Moments, Quadratic, Target, add
 from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
 from horner.errors import DataError, ModelError
@@ -26,16 +30,8 @@ from horner.training.evaluate import evaluating
 
 Images = Tensor | Iterable[Any]
 
-LARGEST_CHUNK = 1 << 24
-"""Elements of unfolded inputs held at once."""
-
-
-@dataclass(frozen=True)
-class LayerFit:
-    """Squared error of a layer's output on the calibration images, relative to the output's own square."""
-
-    before: float
-    after: float
+TURNS = 3
+"""Of choosing levels and fitting the curve to them."""
 
 
 def fit_(
@@ -96,8 +92,8 @@ def fit_(
             for batch in batches:
                 for name, pairs in _observe(reference, calls, batch).items():
                     for x, y in pairs:
-                        problems[name].add(moments[name], x, y)
-            return {name: problems[name].solve(name, moments[name], bias, damping) for name in calls}
+                        add(moments[name], layers[name][0], problems[name].form, x, y)
+            return {name: _solve(name, problems[name], moments[name], bias, damping) for name in calls}
         fits = {}
         for name, count in calls.items():
             moment = Moments()
@@ -105,29 +101,13 @@ def fit_(
                 wanted = _observe(reference, {name: count}, batch)[name]
                 given = _observe(model, {name: count}, batch)[name]
                 for (x, _), (_, y) in zip(given, wanted, strict=True):
-                    problems[name].add(moment, x, y)
-            fits[name] = problems[name].solve(name, moment, bias, damping)
+                    add(moment, layers[name][0], problems[name].form, x, y)
+            fits[name] = _solve(name, problems[name], moment, bias, damping)
         return fits
 
 
-class Moments:
-    """Sums over samples, float64, of what least squares needs to know: ``z z'``, ``z y'``, ``z``, ``y``, ``y^2``."""
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.sums: list[Tensor] = []
-
-    def add(self, z: Tensor, y: Tensor) -> None:
-        """Add samples: `z` is ``(groups, samples, features)``, `y` is ``(groups, samples, outputs)``."""
-        z, y = z.double(), y.double()
-        sums = [z.mT @ z, z.mT @ y, z.sum(1), y.sum(1), y.square().sum(1)]
-        self.samples += z.shape[1]
-        self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)] if self.sums else sums
-
-    @property
-    def means(self) -> list[Tensor]:
-        """The sums divided by the samples."""
-        return [value / self.samples for value in self.sums]
+def _solve(name: str, problem: Problem | RankedProblem, moments: Moments, bias: bool, damping: float) -> LayerFit:
+    return problem.solve(Target(name, moments, problem.module.bias, bias), damping)
 
 
 @dataclass
@@ -135,68 +115,35 @@ class Problem:
     """A layer as ``y = (Q theta) z + b``: `Q` of the axis `out`, one `z` for each group of rows of ``Q theta``."""
 
     module: nn.Conv2d | nn.Linear
-    out: Axis
-    features: Callable[[Tensor], Tensor]
-    """Inputs of the layer to ``(groups, samples, features)``."""
-    start: Tensor
-    """theta, ``(out.coefficients, features)``, float64."""
-    store: Callable[[Tensor], None]
+    form: PositionalWeight
 
-    def add(self, moments: Moments, x: Tensor, y: Tensor) -> None:
-        """Add a batch of the layer's inputs and wanted outputs, a bounded part at a time."""
-        positions = y[0].numel() // y.shape[1] if y.ndim == 4 else 1
-        step = max(1, LARGEST_CHUNK // max(1, self.module.weight[0].numel() * positions))
-        if isinstance(self.module, nn.Linear):
-            x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-        for some, wanted in zip(x.split(step), y.split(step), strict=True):
-            z = self.features(some)
-            wanted = wanted.reshape(len(wanted), z.shape[0], self.out.length // z.shape[0], -1)
-            moments.add(z, wanted.permute(1, 0, 3, 2).flatten(1, 2))
-
-    def solve(self, name: str, moments: Moments, bias: bool, damping: float) -> LayerFit:
+    def solve(self, target: Target, damping: float) -> LayerFit:
         """Find the coefficients, and the bias if it is free; store them."""
-        square, cross, z, y, y2 = moments.means
-        if not all(bool(value.isfinite().all()) for value in (square, cross, y2)):
-            raise DataError(f"layer {name}: its activations on the calibration images are not finite")
-        own = self.module.bias
-        present = torch.zeros_like(y) if own is None else own.detach().double().reshape(y.shape)
-        scale = float(y2.sum()) or 1.0
-        before = self._error(
-            self.start, square, cross - z[..., None] * present[:, None], y2 - 2 * present * y + present**2
-        )
-        offset = present
-        if bias and own is not None:
-            offset = y
-            square = square - z[..., None] * z[:, None]
-        cross = cross - z[..., None] * offset[:, None]
-        y2 = y2 - 2 * offset * y + offset**2
-        theta = self.start + self._step(self._residual(self.start, square, cross), square, damping)
-        after = self._error(theta, square, cross, y2)
-        if not after <= self._error(self.start, square, cross, y2):  # rounding, where nothing is left to gain
-            theta, after = self.start, self._error(self.start, square, cross, y2)
-        self.store(theta)
-        if bias and own is not None:
-            own.copy_((y - (self._rows(theta, len(z)) @ z[..., None])[..., 0]).reshape(own.shape))
-        return LayerFit(max(0.0, before) / scale, max(0.0, after) / scale)
+        (theta,) = originals(self.module)
+        start = theta.detach().double().reshape(theta.shape[0], -1)
+        groups = len(target.z)
+        found = start + self._step(target.free, start, damping)
+        if not target.free.error(self._rows(found, groups)) <= target.free.error(self._rows(start, groups)):
+            found = start  # rounding, where nothing is left to gain
+        theta.copy_(found.reshape(theta.shape))
+        return target.finish(self._rows(start, groups), self._rows(found, groups))
+
+    @property
+    def out(self) -> Axis:
+        """The axis of filters."""
+        return self.form.axes[0]
 
     def _rows(self, theta: Tensor, groups: int) -> Tensor:
         """Q theta, ``(groups, outputs, features)``."""
         return _along(self.out, theta, False).reshape(groups, self.out.length // groups, -1)
 
-    def _residual(self, theta: Tensor, square: Tensor, cross: Tensor) -> Tensor:
-        """Half the negative gradient of the error with respect to every row of ``Q theta``."""
-        return (cross.mT - self._rows(theta, len(square)) @ square).flatten(0, 1)
-
-    def _error(self, theta: Tensor, square: Tensor, cross: Tensor, y2: Tensor) -> float:
-        rows = self._rows(theta, len(square))
-        return float(y2.sum() - 2 * (rows * cross.mT).sum() + ((rows @ square) * rows).sum())
-
-    def _step(self, residual: Tensor, square: Tensor, damping: float) -> Tensor:
+    def _step(self, error: Quadratic, start: Tensor, damping: float) -> Tensor:
         """Solve the damped normal equations for the change of theta."""
+        square = error.square
         groups, features = square.shape[:2]
-        ridge = damping * square.diagonal(dim1=1, dim2=2).mean() + torch.finfo(torch.float64).tiny
+        ridge = error.ridge(damping).mean()
         eye = torch.eye(features, dtype=square.dtype, device=square.device)
-        right = _along(self.out, residual, True)
+        right = _along(self.out, error.residual(self._rows(start, groups)).flatten(0, 1), True)
         per_group = self.out.length // groups
         if groups == 1 or self.out.dense or per_group % (self.out.segment or self.out.length) == 0:
             # every polynomial along out sees one group's inputs: Q drops out, for it is orthonormal
@@ -205,9 +152,9 @@ class Problem:
         steps, first = [], 0
         owner = torch.arange(self.out.length, device=square.device) // per_group
         shapes = [block.q for block in blocks(self.out) for _ in range(block.count)]
-        for (start, size), shape in zip(self.out.pieces, shapes, strict=True):
+        for (start_, size), shape in zip(self.out.pieces, shapes, strict=True):
             q, terms = torch.tensor(shape, device=square.device), shape.shape[1]
-            normal = torch.einsum("is,it,ipq->sptq", q, q, square[owner[start : start + size]])
+            normal = torch.einsum("is,it,ipq->sptq", q, q, square[owner[start_ : start_ + size]])
             normal = normal.reshape(terms * features, -1)
             normal = normal + ridge * torch.eye(len(normal), dtype=square.dtype, device=square.device)
             part = right[first : first + terms].reshape(-1)
@@ -216,64 +163,62 @@ class Problem:
         return torch.cat(steps)
 
 
-def _problem(module: nn.Conv2d | nn.Linear, form: PositionalWeight | RankedWeight) -> Problem:
-    if isinstance(form, RankedWeight):
-        return _ranked_problem(module, form)
-    (theta,) = originals(module)
+@dataclass
+class RankedProblem:
+    """A layer of ranked weights: levels and a curve that make the least error in the output that can be found."""
 
-    def store(value: Tensor) -> None:
-        theta.copy_(value.reshape(theta.shape))
+    module: nn.Conv2d | nn.Linear
+    ranked: RankedWeight
 
-    start = theta.detach().double().reshape(theta.shape[0], -1)
-    return Problem(module, form.axes[0], lambda x: _gathered(module, form, x), start, store)
+    @property
+    def form(self) -> PositionalWeight:
+        """Every weight at its own position: what the inputs are gathered by."""
+        shape = self.ranked.shape
+        return PositionalWeight([Axis(length) for length in (*shape, 1, 1)[:4]], shape).to(self.module.weight)
+
+    def solve(self, target: Target, damping: float) -> LayerFit:
+        """Find levels and curve, and the bias if it is free; store them."""
+        latent, curve = originals(self.module)
+        error, groups = target.free, len(target.z)
+        shape = groups, self.ranked.shape[0] // groups, -1
+        eye = torch.eye(error.square.shape[1], dtype=torch.float64, device=latent.device)
+        damped = replace(error, square=error.square + error.ridge(damping)[:, None, None] * eye)
+        dense = latent.detach().double().reshape(shape)
+        wanted = dense + torch.linalg.solve(damped.square, error.residual(dense), left=False)
+        levels, values = self.ranked.levels(latent, curve).long(), curve.detach().double()
+        start = self._rows(levels, values).reshape(shape)
+        best = torch.inf
+        for turn in range(TURNS + 1):
+            if turn:
+                levels = assign(wanted, damped.square, self.ranked.codebook(values)).reshape(self.ranked.shape)
+            values = self._curve(levels, values, error)
+            rows = self._rows(levels, values).reshape(shape)
+            if turn == 0 or error.error(rows) < best:
+                best, found = error.error(rows), (levels, values, rows)
+        levels, values, rows = found
+        curve.copy_(values)
+        latent.copy_(self.ranked.settled(latent, curve, levels)[0])
+        return target.finish(start, rows)
+
+    def _rows(self, levels: Tensor, values: Tensor) -> Tensor:
+        basis = self.ranked.basis(levels).double()
+        return torch.einsum("tf...,ft->f...", basis, values.expand(len(levels), -1))
+
+    def _curve(self, levels: Tensor, values: Tensor, error: Quadratic) -> Tensor:
+        """Return the curve of least error through levels that stay."""
+        groups = len(error.square)
+        basis = self.ranked.basis(levels).double().reshape(values.shape[1], groups, len(levels) // groups, -1)
+        moved = (basis @ error.square).flatten(1, 2)
+        gram = torch.einsum("sfi,tfi->fst", moved, basis.flatten(1, 2))
+        moments = torch.einsum("tfi,fi->ft", basis.flatten(1, 2), error.cross.mT.flatten(0, 1))
+        if len(values) == 1:
+            gram, moments = gram.sum(0, keepdim=True), moments.sum(0, keepdim=True)
+        moments = moments - torch.einsum("fst,ft->fs", gram, values)
+        return values + (torch.linalg.pinv(gram, rtol=1e-12, hermitian=True) @ moments[..., None])[..., 0]
 
 
-def _ranked_problem(module: nn.Conv2d | nn.Linear, form: RankedWeight) -> Problem:
-    """A curve as a problem of its own: its few coefficients against the sums of the inputs at each level.
-
-    Weights keep the levels they have, so every filter is a group with the features of its own levels; a curve for
-    the whole layer is one that is constant along the filters.
-    """
-    latent, curve = originals(module)
-    levels = form.levels(latent, curve)
-    basis = form.basis(levels).to(latent.dtype)
-    filters = form.shape[0]
-    shared = form.curves[0] == 1
-    unit = filters**0.5 if shared else 1.0  # the orthonormal constant of `filters` rows is 1 / sqrt(filters)
-
-    def features(x: Tensor) -> Tensor:
-        sums = torch.stack([_apply(module, x, weight) for weight in basis])  # (terms, samples, filters, ...)
-        return sums.reshape(len(basis), len(x), filters, -1).permute(2, 1, 3, 0).flatten(1, 2)
-
-    def store(value: Tensor) -> None:
-        curve.copy_(value / unit)
-        settled, _ = form.settled(latent, curve, levels)
-        latent.copy_(settled)
-
-    out = Axis(filters, degree=0) if shared else Axis(filters)
-    return Problem(module, out, features, curve.detach().double() * unit, store)
-
-
-def _gathered(module: nn.Conv2d | nn.Linear, form: PositionalWeight, x: Tensor) -> Tensor:
-    """Inputs under every output, times the transposed bases: ``(groups, samples, features)``."""
-    channels, *kernel = form.view[1:]
-    if isinstance(module, nn.Linear):
-        z = x.reshape(len(x), *form.view[1:])
-        for at in (1, 2, 3):
-            z = form.project(z, at)
-        return z.reshape(1, len(x), -1)
-    x = F.pad(x, module._reversed_padding_repeated_twice)  # the explicit amounts, also for "same"
-    x = form.project(x.reshape(len(x) * module.groups, channels, *x.shape[2:]), 1)
-    z = F.unfold(x, tuple(kernel), module.dilation, 0, module.stride)
-    z = z.reshape(-1, module.groups, x.shape[1], *kernel, z.shape[-1])
-    z = form.project(form.project(z, 2, dimension=3), 3, dimension=4)
-    return z.permute(1, 0, 5, 2, 3, 4).reshape(module.groups, -1, z.shape[2] * z.shape[3] * z.shape[4])
-
-
-def _apply(module: nn.Conv2d | nn.Linear, x: Tensor, weight: Tensor) -> Tensor:
-    if isinstance(module, nn.Conv2d):
-        return F.conv2d(x, weight, None, module.stride, module.padding, module.dilation, module.groups)
-    return F.linear(x, weight)
+def _problem(module: nn.Conv2d | nn.Linear, form: PositionalWeight | RankedWeight) -> Problem | RankedProblem:
+    return RankedProblem(module, form) if isinstance(form, RankedWeight) else Problem(module, form)
 
 
 def _along(axis: Axis, values: Tensor, transposed: bool) -> Tensor:

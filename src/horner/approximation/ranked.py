@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from horner.approximation.feedback import Codebook
 from horner.approximation.positional import PositionalWeight, blocks, full_precision
 from horner.basis import Axis
 from horner.plan import RankedPlan
@@ -93,6 +94,12 @@ class RankedWeight(nn.Module):
     def levels(self, latent: Tensor, curve: Tensor) -> Tensor:
         """Return the level that every latent weight takes, uint8, in the weight's shape."""
         return self._levels(latent, curve).reshape(self.shape).to(torch.uint8)
+
+    def codebook(self, curve: Tensor) -> Codebook:
+        """Return the curve as what a value is rounded by."""
+        table = _table(self.plan, self._curve(curve))
+        bounds, order = _bounds(self.plan, table)
+        return Codebook(table, bounds, order)
 
     def settled(self, latent: Tensor, curve: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent weights that lie on their levels exactly."""
