@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from horner import load
+from horner import load, presets, record
 from horner.backends.c.host import calibrate
 from horner.cli import _identifier, main
 from horner.data import embedded, idx
+from horner.plan import Plan
 
-VERBS = ["train", "approximate", "eval", "account", "export", "simulate", "bench", "demo"]
+VERBS = ["train", "approximate", "presets", "eval", "account", "export", "simulate", "bench", "demo"]
+WRITING = ["train", "approximate", "export", "demo"]
 GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
 NOTICE = "are not the official ones"
 
@@ -134,7 +136,7 @@ def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
         assert page.err == ""
         assert {
             "--json",
-            "-o, --output" if verb not in ("eval", "account", "simulate", "bench") else "FILE.horner",
+            "-o, --output" if verb in WRITING else "FILE.horner" if verb != "presets" else "--json",
         } <= set(re.findall(r"--json|-o, --output|FILE\.horner", page.out))
         assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
 
@@ -149,6 +151,9 @@ def test_the_version_is_printed():
         (["bake"], "No such command 'bake'"),
         (["eval", "m.horner"], "Missing option '--data'"),
         (["account"], "Missing argument"),
+        (["train", "-o", "x", "--data", "mnist"], "Missing argument 'MODEL', which a --preset would name"),
+        (["train", "-o", "x", "lenet5"], "Missing option '--data', which a --preset would name"),
+        (["approximate", "-o", "x", "lenet5", "--data", "mnist"], "Missing option '--plan'"),
         (["eval", "m.horner", "--data", "mnist", "--backend", "rtl"], "--backend"),
         (["train", "lenet5", "--data", "mnist", "-o", "x", "--epochs", "0"], "--epochs"),
         (["train", "lenet5", "--data", "folder:x", "-o", "x", "--size", "28"], "28 is not HxW"),
@@ -317,6 +322,34 @@ def test_the_plan_is_shown_before_the_work_and_missed_budgets_are_exit_3(data_di
     kept = horner(*command, "--max-bytes", 100_000, "--max-drop", 100, "--json")
     assert kept.json["accuracy"] == pytest.approx(float(re.search(r"\naccuracy: (\S+)", missed.out)[1]))
     assert "out=linear" not in kept.err
+
+
+def test_a_preset_is_all_that_a_recorded_run_needs_and_what_is_given_holds_instead(data_dir, tmp_path):
+    lent = ["--data-dir", data_dir, "--seed", 2, "--json"]
+    network, output = tmp_path / "dense.safetensors", tmp_path / "m.horner"
+    dense = horner("train", "--preset", "lenet5-demo", "--epochs", 2, "-o", network, *lent).json
+    assert (dense["model"], dense["data"], dense["epochs"]) == ("lenet5", "mnist", 2)
+    command = ["approximate", "--preset", "lenet5-demo", "--from", network, "--epochs", 2, "-o", output]
+    report = horner(*command, "--record", tmp_path / "results", *lent).json
+    assert report["epochs"] == 2
+    run = record.read(tmp_path / "results" / "m.json")
+    assert run.preset == "lenet5-demo"
+    assert run.seed == 2
+    assert run.command == (
+        "horner approximate --preset lenet5-demo --from dense.safetensors --epochs 2 -o m.horner "
+        "--record results --seed 2 --json"
+    )
+    assert run.dense_command.startswith("horner train --preset lenet5-demo --epochs 2 -o dense.safetensors")
+    assert run.dense.settings["lr"] == 3e-3
+    assert Plan.parse(run.recipe.plan) == Plan.parse(presets.get("lenet5-demo").plan)
+
+
+def test_presets_are_listed_and_shown():
+    listed = horner("presets").out
+    assert all(re.search(rf"^ *{name} ", listed, re.MULTILINE) for name in presets.names())
+    assert list(horner("presets", "--json").json) == presets.names()
+    assert "fc3: in=linear/21" in horner("presets", "lenet5-demo").out
+    assert horner("presets", "lenet").complaint.startswith("no preset 'lenet'; did you mean lenet5")
 
 
 def test_a_plan_in_a_file_and_a_network_of_ones_own(data_dir, tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def test_retraining_costs_no_more_epochs_than_the_dense_network_had():
 
 
 def test_the_plan_names_every_layer():
-    plan = Plan.parse(demonstration.PLAN)
+    plan = Plan.parse(demonstration.PRESET.plan)
     assert [pattern for pattern, _ in plan.rules][1:] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
 
 

@@ -11,6 +11,7 @@ from horner.errors import DataError, ModelError, PlanError
 from horner.evaluation import accuracy, runner
 from horner.plan import Plan
 from horner.program.file import load
+from horner.record import Recording, read, sha256
 from horner.training import evaluate
 from horner.workflow import Trained, approximate_to_file, build, train_dense
 
@@ -26,7 +27,9 @@ def data() -> DataSet:
 @pytest.fixture(scope="session")
 def dense(data, tmp_path_factory) -> tuple[Path, dict]:
     file = tmp_path_factory.mktemp("dense") / "lenet5.safetensors"
-    return file, train_dense("lenet5", data, file, batch_norm=True, changes={"epochs": 4, "device": "cpu"})
+    return file, train_dense(
+        "lenet5", data, file, batch_norm=True, changes={"epochs": 4, "device": "cpu"}, command="horner train"
+    )
 
 
 @pytest.fixture
@@ -58,6 +61,37 @@ def test_the_report_is_of_the_program_in_the_file(data, trained, tmp_path):
     assert len(tables) == 1
     assert lines
     assert [path.name for path in tmp_path.iterdir()] == ["m.horner"]
+
+
+def test_a_recorded_run_has_every_accuracy_cost_and_number(data, trained, tmp_path):
+    output, file = tmp_path / "m.horner", tmp_path / "m.json"
+    report = approximate_to_file(
+        *("lenet5", data, GENTLE, output),
+        trained=trained,
+        epochs=3,
+        retraining={"quantised": {"epochs": 2}},
+        changes={"seed": 3, "device": "cpu", "batch_size": 64},
+        recording=Recording(file, "horner approximate"),
+    )
+    run = read(file)
+    assert set(run.accuracy) == {"dense", "approximated", "reference", "c"}
+    assert run.accuracy["c"] == run.accuracy["reference"]
+    assert run.accuracy["reference"].test == report["accuracy"]
+    assert run.accuracy["dense"].validation == trained[1].accuracy
+    assert run.drop == round(report["drop"], 4)
+    assert run.sha256 == sha256(output)
+    assert run.account["byte_ratio"] == report["byte_ratio"]
+    assert run.dense == trained[1].spent
+    assert run.dense_command == "horner train"
+    assert [stage.epochs for stage in run.retraining.values()] == [1, 2]
+    assert all(min(stage.seconds, stage.cpu_seconds) > 0 for stage in (run.dense, *run.retraining.values()))
+    assert run.cost.epochs == 0.75
+    assert (run.seed, run.complete, run.images["test"]) == (3, False, 200)
+    assert run.recipe.dense == {"batch_size": 64}
+    assert run.recipe.retraining.quantised == {"epochs": 2}
+    assert Plan.parse(run.recipe.plan) == GENTLE
+    assert str(Path.home()) not in file.read_text()
+    assert str(tmp_path) not in file.read_text()
 
 
 def test_nothing_that_is_made_depends_on_the_test_split(data, trained, tmp_path):

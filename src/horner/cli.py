@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,21 +51,31 @@ Optimise = Annotated[
     typer.Option(help="what the C is compiled for (-Os, -O2); default: as the chip's is"),
 ]
 TARGETS = "cortex-m0plus, cortex-m4, cortex-m33, rv32imc, wasm32, or generic"
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="a built-in network, or package.module:function")]
+OwnModel = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="a built-in network, or package.module:function", show_default=False),
+]
+OwnData = Annotated[str | None, typer.Option("--data", metavar="D", help=DATA)]
+PresetName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="a complete recipe, of `horner presets`; what is given beside it holds instead"),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE.horner", help="a program, of `horner approximate`")]
 BatchNorm = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="default: as the original has it")]
 Seed = Annotated[int, typer.Option(metavar="N", help="of everything random")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1")]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"], typer.Option(help="of training; auto: bfloat16 on a GPU that has it")
+    Literal["auto", "float32", "bfloat16"] | None,
+    typer.Option(help="of training; auto [default]: bfloat16 on a GPU that has it"),
 ]
 
 
 @app.command()
 def train(
-    model: Model,
-    data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="safetensors file to write")],
+    model: OwnModel = None,
+    data: OwnData = None,
+    preset: PresetName = None,
     data_dir: DataDir = None,
     size: Size = None,
     channels: Channels = None,
@@ -73,22 +84,26 @@ def train(
     lr: Annotated[float | None, typer.Option(metavar="X", help="highest step size; default: what suits")] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: Precision = None,
     as_json: Json = False,
 ) -> None:
     """Train a dense network.
 
     When interrupted, the same command goes on where it stopped.
     """
+    model, data, _ = _asked(preset, model, data)
+    _expect_writable(output)
     from horner import workflow
 
-    _expect_writable(output)
+    followed = _preset(preset)
+    given = _given(epochs=epochs, lr=lr, seed=seed, device=device, precision=precision)
     report = workflow.train_dense(
         model,
         _load(data, data_dir, size, channels),
         output,
-        batch_norm=batch_norm,
-        changes=_given(epochs=epochs, lr=lr, seed=seed, device=device, precision=precision),
+        batch_norm=followed.batch_norm if followed and batch_norm is None else batch_norm,
+        changes={**(followed.dense if followed else {}), **given},
+        command=_command(),
         say=_say,
     )
     _report(report, as_json)
@@ -96,10 +111,13 @@ def train(
 
 @app.command()
 def approximate(
-    model: Model,
-    data: Data,
-    plan: Annotated[str, typer.Option(metavar="P", help="a .toml file, or text as 'out=linear/4 in=linear/4'")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".horner file to write")],
+    model: OwnModel = None,
+    data: OwnData = None,
+    plan: Annotated[
+        str | None, typer.Option(metavar="P", help="a .toml file, or text as 'out=linear/4 in=linear/4'")
+    ] = None,
+    preset: PresetName = None,
     source: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
     ] = None,
@@ -122,28 +140,44 @@ def approximate(
         float | None, typer.Option(min=0, max=1, metavar="X", help="share of the dense network in the loss [0.5]")
     ] = None,
     tighten: Annotated[
-        int, typer.Option(min=1, metavar="N", help="plans gone through, from short segments to the plan's own")
-    ] = 1,
-    arrange: Annotated[bool, typer.Option(help="reorder filters first, to suit the plan")] = True,
+        int | None,
+        typer.Option(min=1, metavar="N", help="plans gone through, from short segments to the plan's own [1]"),
+    ] = None,
+    arrange: Annotated[
+        bool | None, typer.Option("--arrange/--no-arrange", help="reorder filters first, to suit the plan [yes]")
+    ] = None,
     fit: Annotated[
-        Literal["weights", "activations", "random"],
-        typer.Option(help="what training starts from: the fit to weights, to outputs, or new weights"),
-    ] = "weights",
+        Literal["weights", "activations", "random"] | None,
+        typer.Option(help="what training starts from: the fit to weights [default], to outputs, or new weights"),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="folder or .json file to record the run in: cost, accuracies, every number"),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: Precision = None,
     as_json: Json = False,
 ) -> None:
     """Approximate a network, train it on, and write a .horner file.
 
     When interrupted, the same command goes on where it stopped.
     """
+    model, data, plan = _asked(preset, model, data, plan)
     from horner.plan import Plan
 
+    followed = _preset(preset)
     parsed = Plan.parse(plan, bits)
     _expect_writable(output)
     from horner import models, workflow
+    from horner.record import Recording, place
 
+    retraining = _given(distill=distill, steps=tighten, arrange=arrange, fit=fit)
+    changes = _given(seed=seed, device=device, precision=precision)
+    if followed:
+        batch_norm = followed.batch_norm if batch_norm is None else batch_norm
+        epochs = followed.retraining.epochs if epochs is None else epochs
+        retraining, changes = {**followed.changes(), **retraining}, {**followed.dense, **changes}
     report = workflow.approximate_to_file(
         model,
         trained=models.load(source, spec=model) if source else None,
@@ -152,8 +186,9 @@ def approximate(
         output=output,
         batch_norm=batch_norm,
         epochs=epochs,
-        retraining=_given(distill=distill, steps=tighten, arrange=arrange, fit=fit),
-        changes=_given(seed=seed, device=device, precision=precision),
+        retraining=retraining,
+        changes=changes,
+        recording=Recording(place(record, output), _command(), preset) if record else None,
         show=lambda table: None if as_json else _print(table, to_stderr=True),
         say=_say,
     )
@@ -165,6 +200,27 @@ def approximate(
         missed.append(f"the file has {report['file_bytes']} bytes, more than {max_bytes}")
     if missed:
         raise typer.Exit(_fail(f"{output} was written, but {' and '.join(missed)}", BUDGET_MISSED))
+
+
+@app.command()
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="show all of this one", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the recipes that `train` and `approximate` follow with --preset, or show one."""
+    import msgspec
+
+    from horner import presets as recipes
+
+    chosen = {each: recipes.get(each) for each in ([name] if name else recipes.names())}
+    if as_json:
+        print(msgspec.json.encode(chosen).decode())
+    elif name:
+        print(recipes.text(name))
+    else:
+        _print(recipes.table())
 
 
 @app.command("eval")
@@ -450,6 +506,35 @@ def _identifier(stem: str) -> str:
     """Return the C identifier nearest to a file's name (example.c is another file's)."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
     return f"network_{name}" if name == "example" or not re.match("[A-Za-z_]", name) else name
+
+
+def _preset(name: str | None) -> Any:
+    """Return the preset of that name, if one is asked for."""
+    from horner import presets
+
+    return presets.get(name) if name else None
+
+
+def _asked(preset: str | None, model: str | None, data: str | None, plan: str | None = "") -> tuple[str, str, str]:
+    """Return network, images and plan: what is given, and where something is not, what the preset says."""
+    if preset is not None:
+        found = _preset(preset)
+        return model or found.model, data or found.data, found.plan if plan is None else plan
+    for name, value in (("argument 'MODEL'", model), ("option '--data'", data), ("option '--plan'", plan)):
+        if value is None:
+            raise typer.TyperException(f"Missing {name}, which a --preset would name")
+    return str(model), str(data), str(plan)
+
+
+def _command() -> str:
+    """Return what was typed, without what only this machine has: other people's folders lie elsewhere."""
+    words, arguments = ["horner"], iter(sys.argv[1:])
+    for word in arguments:
+        if word == "--data-dir":
+            next(arguments, None)
+        elif not word.startswith("--data-dir="):
+            words.append(Path(word).name if Path(word).is_absolute() else word)
+    return shlex.join(words)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rich.console import Group
 from rich.table import Table
 from torch import nn
 
-from horner import models
+from horner import models, presets
 from horner._files import write_atomic
 from horner.backends import c, reference
 from horner.backends.c.firmware.native import Native
@@ -32,21 +32,14 @@ from horner.program import file
 from horner.program.account import Account, account
 from horner.program.program import Program
 from horner.report.comparison import draw
-from horner.training import TrainConfig, predict, train
+from horner.training import predict, train
 from horner.training.loop import threads
 from horner.workflow import build, dense_info
 
-MODEL = "lenet5"
+PRESET = presets.get("lenet5-demo")
+MODEL = PRESET.model
 SHAPE = (1, 28, 28)
-PLAN = """
-bits=5 bias_bits=6 scale_bits=6
-conv1: out=linear/2 row=quadratic col=quadratic
-conv2: out=linear/4 in=linear/2 row=quadratic col=quadratic
-fc1: out=linear/30 in=linear/4 row=quadratic col=quadratic map=5x5
-fc2: out=linear/21 in=linear/30
-fc3: in=linear/21
-"""
-DENSE = TrainConfig(epochs=8, lr=3e-3, weight_decay=0.0, schedule="cosine", warmup=0.1, channels_last=False)
+DENSE = PRESET.training()
 RETRAINING = Retraining.like(DENSE, DENSE.epochs)
 """No more epochs than the dense network had."""
 
@@ -193,7 +186,7 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
         real=dataclasses.replace(RETRAINING.real, seed=seed),
         quantised=dataclasses.replace(RETRAINING.quantised, seed=seed),
     )
-    plan = Plan.parse(PLAN)
+    plan = Plan.parse(PRESET.plan)
     made = approximate(dense, data, plan, retraining, checkpoints=checkpoints, say=say, progress=progress)
     file.save(made.program, paths["program"])
     say(f"{paths['program']}: {paths['program'].stat().st_size} bytes on disk")

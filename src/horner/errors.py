@@ -17,6 +17,10 @@ class ProgramError(HornerError):
     """A program is inconsistent, or would overflow the arithmetic it is meant for."""
 
 
+class PresetError(HornerError):
+    """There is no such preset, or it makes no sense."""
+
+
 class FileError(HornerError):
     """A file is missing, unreadable, malformed or cannot be written."""
 

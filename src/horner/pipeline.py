@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,8 @@ REAL_LR, QUANTISED_LR = 0.1, 0.03
 DISTILL_WEIGHT = 0.5
 NORM_BIAS = 0.3
 """Standard deviation of a norm's biases where weights are drawn anew."""
+QUANTISED_SHARE = 0.3
+"""Of the epochs."""
 LEAST_RMS = 1e-3
 """A tensor of zeros still moves."""
 LOG_STEP = 0.03
@@ -70,21 +72,36 @@ class Retraining:
     steps: int = 1
 
     @classmethod
-    def like(cls, dense: TrainConfig, epochs: int, distill: float = DISTILL_WEIGHT, **changes: Any) -> Retraining:
+    def like(
+        cls,
+        dense: TrainConfig,
+        epochs: int,
+        distill: float = DISTILL_WEIGHT,
+        real: Mapping[str, Any] | None = None,
+        quantised: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Retraining:
         """Return settings that go with those of the dense network: its batches, images, seed and device.
 
         Parameters
         ----------
         epochs
-            All stages together; three in ten are quantised.
+            All stages together; three in ten are quantised, unless `quantised` says how many.
         distill
             Share of the dense network's opinion in the loss, 0 to 1.
+        real, quantised
+            Settings of `TrainConfig` that differ in that stage.
         changes
             Of the other fields.
         """
         if epochs < 2:
             raise TrainingError(f"retraining takes at least 2 epochs, one of each stage, not {epochs}")
-        quantised = max(1, round(epochs * 0.3))
+        real, quantised = dict(real or {}), dict(quantised or {})
+        if "epochs" in real:
+            raise TrainingError("the real stage has the epochs that the quantised one leaves; give only that one's")
+        last = quantised.setdefault("epochs", max(1, round(epochs * QUANTISED_SHARE)))
+        if not 1 <= last < epochs:
+            raise TrainingError(f"{last} of {epochs} epochs quantised; each stage takes at least one")
         base = dataclasses.replace(
             dense,
             optimizer="adamw",
@@ -94,8 +111,8 @@ class Retraining:
             clip_norm=None,
             distill_weight=distill,
         )
-        real = dataclasses.replace(base, epochs=epochs - quantised, lr=REAL_LR)
-        return cls(real, dataclasses.replace(base, epochs=quantised, lr=QUANTISED_LR), **changes)
+        first = dataclasses.replace(base, **{"epochs": epochs - last, "lr": REAL_LR} | real)
+        return cls(first, dataclasses.replace(base, **{"lr": QUANTISED_LR} | quantised), **changes)
 
 
 @dataclass

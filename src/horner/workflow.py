@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from rich.table import Table
 from torch import nn
 
-from horner import models
+from horner import models, record
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
-from horner.errors import ModelError
-from horner.evaluation import accuracy, expect_fit, runner
+from horner.errors import CompileError, HornerError, ModelError
+from horner.evaluation import Run, accuracy, expect_fit, runner
 from horner.pipeline import Approximated, Retraining, Say, approximate, calibration_images
 from horner.plan import Plan
+from horner.presets import OF_THE_RUN, Preset, Retrain
 from horner.program.account import account
 from horner.program.file import load, save
-from horner.training import TrainResult, evaluate, recipe, train
+from horner.program.program import Program
+from horner.training import TrainResult, evaluate, predict, recipe, train
+from horner.training.spent import spent
 
 Trained = tuple[nn.Module, models.ModelInfo]
 """A dense network and what it was trained on, as `horner.models.load` returns them."""
@@ -34,6 +39,7 @@ def train_dense(
     *,
     batch_norm: bool | None = None,
     changes: Mapping[str, Any] | None = None,
+    command: str = "",
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """Train a dense network and write it; return what happened, accuracies in percent.
@@ -46,11 +52,14 @@ def train_dense(
         The safetensors file; ``OUTPUT.checkpoint`` beside it keeps an interrupted run.
     changes
         Settings of `TrainConfig` that differ from the recipe for such images.
+    command
+        What was typed, kept in the file.
     """
     changes = changes or {}
     checkpoint = output.with_name(output.name + ".checkpoint")
     model = build(spec, data, batch_norm, changes.get("seed", 0))
-    result = _train(model, dense_info(spec, data, batch_norm), data, output, checkpoint, changes, say)
+    info = msgspec.structs.replace(dense_info(spec, data, batch_norm), command=command)
+    result, _ = _train(model, info, data, output, checkpoint, changes, say)
     tested = evaluate(model, data.test, data.mean, data.std)
     checkpoint.unlink(missing_ok=True)
     return {
@@ -79,6 +88,7 @@ def approximate_to_file(
     epochs: int | None = None,
     retraining: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
+    recording: record.Recording | None = None,
     show: Callable[[Table], None] = lambda table: None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -93,9 +103,11 @@ def approximate_to_file(
     epochs
         Of retraining, all stages together; 0 for the activation-aware fit alone.
     retraining
-        What else `Retraining.like` takes: distill, arrange, fit, steps.
+        What else `Retraining.like` takes: distill, arrange, fit, steps, real, quantised.
     changes
         Settings of `TrainConfig` that differ from the recipe for such images.
+    recording
+        Where to record the run, if anywhere; the accuracies of all forms on both splits are then measured.
     show
         Given, before the work, the table of what the plan makes of each layer.
     """
@@ -103,6 +115,9 @@ def approximate_to_file(
     checkpoints = output.with_name(output.name + ".checkpoints")
     if trained is None:
         dense = build(spec, data, batch_norm, changes.get("seed", 0))
+        info = dense_info(spec, data, batch_norm)
+        if recording:
+            info = msgspec.structs.replace(info, command=recording.command)
     else:
         dense, info = trained
         if batch_norm not in (None, normalised(dense)):
@@ -112,23 +127,46 @@ def approximate_to_file(
     show(plan.table(dense, feature_maps(dense, calibration_images(data, 2))))
     if trained is None:
         file = output.with_suffix(".dense.safetensors")
-        _train(dense, dense_info(spec, data, batch_norm), data, file, checkpoints / "dense.checkpoint", changes, say)
+        _, info = _train(dense, info, data, file, checkpoints / "dense.checkpoint", changes, say)
     config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes)
     epochs = config.epochs if epochs is None else epochs
     settings = Retraining.like(config, epochs, **(retraining or {})) if epochs else None
     made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
-    report = finish(dense, made, data, output)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return report
-
-
-def finish(dense: nn.Module, made: Approximated, data: DataSet, output: Path) -> dict[str, Any]:
-    """Write the program and measure what the file holds: the only place where the test split is read."""
     save(made.program, output)
     program = load(output)
+    measured = measure(dense, made, program, data, ("validation", "test") if recording else ("test",))
     numbers = account(program, output).to_dict()
-    dense_accuracy = evaluate(dense, data.test, data.mean, data.std)
-    integer = accuracy(runner(program, "reference")(data.test.images), data.test.labels)
+    numbers = {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
+    if recording:
+        stages = {"real": settings.real, "quantised": settings.quantised} if settings else {}
+        took = {name: spent(made.runs[name], stage) for name, stage in stages.items()}
+        run = record.Record(
+            command=recording.command,
+            dense_command=info.command,
+            preset=recording.preset,
+            recipe=Preset(
+                model=spec,
+                data=data.name,
+                plan=str(plan),
+                batch_norm=normalised(dense),
+                dense={name: value for name, value in changes.items() if name not in OF_THE_RUN},
+                retraining=Retrain(epochs=epochs, **(retraining or {})),
+            ),
+            seed=config.seed,
+            complete=data.complete,
+            images={name: len(getattr(data, name)) for name in ("train", "validation", "test")},
+            dense=info.spent,
+            retraining=took,
+            cost=record.cost(info.spent, took),
+            accuracy={name: record.Accuracy(**accuracies) for name, accuracies in measured.items()},
+            drop=round(measured["dense"]["test"] - measured["reference"]["test"], 4),
+            account=numbers,
+            sha256=record.sha256(output),
+        )
+        record.write(recording.path, run)
+        say(f"recorded in {recording.path}")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    dense_accuracy, integer = measured["dense"]["test"], measured["reference"]["test"]
     return {
         "file": str(output),
         "data": data.name,
@@ -138,8 +176,40 @@ def finish(dense: nn.Module, made: Approximated, data: DataSet, output: Path) ->
         "accuracy": integer,
         "drop": dense_accuracy - integer,
         "epochs": made.epochs,
-        **{name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")},
+        **numbers,
     }
+
+
+def measure(
+    dense: nn.Module, made: Approximated, program: Program, data: DataSet, splits: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the accuracy of a network's forms on splits: the only place where the test split is read.
+
+    The forms are ``dense`` and ``reference``, the program as NumPy runs it; beside the test split also
+    ``approximated``, the network with real coefficients, and ``c``, the program compiled, where there is a compiler.
+
+    Raises
+    ------
+    HornerError
+        When compiled C and reference differ.
+    """
+    forms: dict[str, Run] = {
+        "dense": lambda images: predict(dense, images, data.mean, data.std),
+        "reference": runner(program, "reference"),
+    }
+    if len(splits) > 1:
+        forms["approximated"] = lambda images: predict(made.model, images, data.mean, data.std)
+        with contextlib.suppress(CompileError):
+            forms["c"] = runner(program, "c")
+    measured: dict[str, dict[str, float]] = {name: {} for name in forms}
+    for split in splits:
+        part = getattr(data, split)
+        outputs = {name: run(part.images) for name, run in forms.items()}
+        if not np.array_equal(outputs["reference"], outputs.get("c", outputs["reference"])):
+            raise HornerError("the outputs of the reference and of the compiled C differ; please report this")
+        for name in forms:
+            measured[name][split] = round(accuracy(outputs[name], part.labels), 6)
+    return measured
 
 
 def build(spec: str, data: DataSet, batch_norm: bool | None, seed: int) -> nn.Module:
@@ -178,14 +248,15 @@ def _train(
     checkpoint: Path,
     changes: Mapping[str, Any],
     say: Say,
-) -> TrainResult:
+) -> tuple[TrainResult, models.ModelInfo]:
     """Train a network by the recipe for such images, write it, and say how it went."""
     config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(model)), **changes)
     result = train(model, data, config, checkpoint=checkpoint)
     model.cpu()  # what comes next looks at it beside images that are there
-    models.save(output, model, msgspec.structs.replace(info, accuracy=result.accuracy))
+    info = msgspec.structs.replace(info, accuracy=result.accuracy, spent=spent(result, config))
+    models.save(output, model, info)
     say(
         f"dense: {result.accuracy:.2f} % of {len(data.validation)} validation images after {result.epochs} epochs, "
         f"{result.seconds:.0f} s; kept in {output}"
     )
-    return result
+    return result, info

@@ -13,7 +13,11 @@ SCRIPT = Path(training_run.__file__)
 
 def launch(folder: Path, **environment: str) -> tuple[int, str]:
     arguments = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(SCRIPT)]
-    environment |= {"OMP_NUM_THREADS": "1", "EPOCHS": "4", "PYTHONPATH": str(SCRIPT.parent)}
+    environment |= {
+        "OMP_NUM_THREADS": "1",
+        "EPOCHS": "4",
+        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), *sys.path]),
+    }
     done = subprocess.run(
         [*arguments, str(folder / "run.ckpt"), str(folder / "out")],
         stderr=subprocess.PIPE,

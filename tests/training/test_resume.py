@@ -23,7 +23,7 @@ CONFIG = TrainConfig(epochs=2, batch_size=32, device="cpu", threads=1)
 
 def start(folder: Path) -> subprocess.Popen:
     arguments = [sys.executable, str(SCRIPT), str(folder / "run.ckpt"), str(folder / "out")]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), *sys.path])}
     return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from horner._files import read_bytes, write_atomic
 from horner.errors import FileError, ModelError
 from horner.models.registry import build, names
+from horner.training.spent import Spent
 
 KEY = "horner.model"
 
@@ -23,7 +24,8 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """What a trained network is and was trained on.
 
     ``spec`` is as in :func:`~horner.models.build`; ``shape`` is (channels, height, width); pixels
-    enter as ``(pixel - mean) / std``; ``accuracy`` is in percent, on the validation split.
+    enter as ``(pixel - mean) / std``; ``accuracy`` is in percent, on the validation split; ``spent`` and ``command``
+    say what training it took and what was typed.
     """
 
     spec: str
@@ -34,6 +36,8 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     mean: float = 0.0
     std: float = 1.0
     accuracy: float | None = None
+    spent: Spent | None = None
+    command: str = ""
 
 
 def save(path: str | os.PathLike[str], model: nn.Module, info: ModelInfo) -> None:

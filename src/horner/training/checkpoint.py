@@ -14,7 +14,7 @@ from torch import nn
 from horner._files import read_bytes, write_atomic
 from horner.errors import TrainingError
 
-MAGIC = b"horner checkpoint 1\n"
+MAGIC = b"horner checkpoint 2\n"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

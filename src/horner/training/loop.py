@@ -111,7 +111,8 @@ def train(
                     run.interrupt(checkpoint)
         model.load_state_dict(run.best)
         model.eval()
-    return TrainResult(tuple(run.history), run.best_epoch + 1, sum(epoch.seconds for epoch in run.history))
+    seconds, cpu_seconds = sum(e.seconds for e in run.history), sum(e.cpu_seconds for e in run.history)
+    return TrainResult(tuple(run.history), run.best_epoch + 1, seconds, cpu_seconds)
 
 
 class Run:
@@ -146,7 +147,7 @@ class Run:
 
         self.epoch = self.step = self.seen = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch, self.best_accuracy = -1, -1.0
@@ -176,7 +177,7 @@ class Run:
         """Make ready for the steps of the present epoch."""
         self.order = epoch_order(self.count, self.config.seed, self.epoch).to(self.device)
         self.model.train()
-        self.resumed_at = time.monotonic()
+        self.resumed_at, self.resumed_cpu = time.monotonic(), time.process_time()
 
     def train_step(self) -> None:
         """Take one step; everything random in it is seeded by where in the run it stands."""
@@ -237,8 +238,8 @@ class Run:
         loss = self.mean_loss()
         if accuracy >= self.best_accuracy:
             self.best, self.best_epoch, self.best_accuracy = snapshot(self.model), self.epoch, accuracy
-        self.history.append(Epoch(loss, accuracy, self.clock()))
-        self.epoch, self.step, self.seen, self.seconds = self.epoch + 1, 0, 0, 0.0
+        self.history.append(Epoch(loss, accuracy, *self.clock()))
+        self.epoch, self.step, self.seen, self.seconds, self.cpu_seconds = self.epoch + 1, 0, 0, 0.0, 0.0
         self.loss.zero_()
 
     def mean_loss(self) -> float:
@@ -276,12 +277,13 @@ class Run:
             raise InterruptedTrainingError(f"{where}; without a checkpoint there is nothing to continue from")
         raise InterruptedTrainingError(f"{where}; run the same command again to continue from {checkpoint}")
 
-    def clock(self) -> float:
-        """Return the seconds that the present epoch has taken, those before an interruption included."""
-        now = time.monotonic()
+    def clock(self) -> tuple[float, float]:
+        """Return the time that the present epoch has taken, on the wall and of processors, interrupted or not."""
+        now, cpu = time.monotonic(), time.process_time()
         self.seconds += now - self.resumed_at
-        self.resumed_at = now
-        return self.seconds
+        self.cpu_seconds += cpu - self.resumed_cpu
+        self.resumed_at, self.resumed_cpu = now, cpu
+        return self.seconds, self.cpu_seconds
 
     def save(self, checkpoint: Path) -> None:
         """Write all that the rest of the run depends on."""
@@ -301,7 +303,7 @@ class Run:
                 "step": self.step,
                 "loss": sums[0],
                 "seen": int(sums[1]),
-                "seconds": self.clock(),
+                "clock": self.clock(),
                 "history": [dataclasses.asdict(epoch) for epoch in self.history],
             }
             save_checkpoint(checkpoint, state)
@@ -328,7 +330,7 @@ class Run:
         except (RuntimeError, ValueError, KeyError) as error:
             raise TrainingError(f"{checkpoint}: the checkpoint does not fit the model: {error}") from error
         self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds = state["seconds"]
+        self.seconds, self.cpu_seconds = state["clock"]
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
         self.best_epoch, self.best_accuracy = state["best_epoch"], state["best_accuracy"]
         self.history = [Epoch(**epoch) for epoch in state["history"]]

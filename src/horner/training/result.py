@@ -7,11 +7,16 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """One pass over the training split: mean loss in nats, validation accuracy in percent, seconds it took."""
+    """One pass over the training split: mean loss in nats, validation accuracy in percent, time it took.
+
+    ``seconds`` are those of the clock on the wall, ``cpu_seconds`` those that all threads of the (leading) process
+    spent on a processor, which other programs on the machine change little.
+    """
 
     loss: float
     accuracy: float
     seconds: float
+    cpu_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +29,14 @@ class TrainResult:
         One entry an epoch.
     best_epoch
         From 1; of equally accurate epochs the last.
-    seconds
+    seconds, cpu_seconds
         Of all epochs, those before an interruption included.
     """
 
     history: tuple[Epoch, ...]
     best_epoch: int
     seconds: float
+    cpu_seconds: float = 0.0
 
     @property
     def epochs(self) -> int:

@@ -1,0 +1,86 @@
+"""What a run took, and where: kept with what it made, so that costs can be compared later."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from horner.training.config import TrainConfig, find_device
+from horner.training.result import TrainResult
+
+
+class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a run was computed on; nothing that names a machine or its user.
+
+    Parameters
+    ----------
+    processor, cores
+        The CPU's model, and how many cores the system sees.
+    threads
+        Of the CPU, used in training.
+    device
+        Where it was trained: ``cpu``, or the model of a GPU.
+    torch
+        PyTorch's version.
+    """
+
+    processor: str
+    cores: int
+    threads: int
+    device: str
+    torch: str
+
+
+class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A finished run: what it was told, what it took, and where.
+
+    ``seconds`` and ``cpu_seconds`` are those of :class:`~horner.training.TrainResult`; ``settings`` those that the
+    result depends on.
+    """
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+    cpu_seconds: float
+    machine: Machine
+    settings: dict[str, Any]
+
+
+def spent(result: TrainResult, config: TrainConfig) -> Spent:
+    """Describe a run that finished here."""
+    return Spent(
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        seconds=round(result.seconds, 2),
+        cpu_seconds=round(result.cpu_seconds, 2),
+        machine=describe(config),
+        settings=config.decides(),
+    )
+
+
+def describe(config: TrainConfig) -> Machine:
+    """Return what a run of these settings is computed on."""
+    device = find_device(config.device)
+    return Machine(
+        processor=processor(),
+        cores=os.cpu_count() or 1,
+        threads=config.threads or torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        torch=str(torch.__version__),
+    )
+
+
+@functools.cache
+def processor() -> str:
+    """Return the CPU's model, or its architecture where the system does not say."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
