@@ -6,7 +6,7 @@ then go on with it, and `horner.frontend.freeze` reads the integers off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -18,6 +18,9 @@ from horner.errors import ModelError
 from horner.frontend.graph import AdaptivePooling, AveragePooling, MaxPooling, Pair
 from horner.frontend.quantisers import MOST, MULTIPLIER_BITS, RESCALE_BITS, Grid, nearest, rescaled, straight, thin
 from horner.frontend.tensors import Core, Vector
+
+
+Pool = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Stage(nn.Module):
@@ -83,17 +86,27 @@ class ConvStage(Stage):
             y = y * self.scale(None).reshape(1, -1, 1, 1)
         return y
 
-    def quantised(self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid]) -> torch.Tensor:
-        """Return the integers; exact in evaluation mode, as float32 holds accumulators below 2**24."""
+    def quantised(
+        self, inputs: Sequence[torch.Tensor], grids: Sequence[Grid], pool: Pool | None = None
+    ) -> torch.Tensor:
+        """Return the integers; exact in evaluation mode, as float32 holds accumulators below 2**24.
+
+        With `pool`, max pooling, their pooled integers: rounding and clamping keep order (a negative multiplier turns
+        it round), so the few sums that pooling leaves are all that need them.
+        """
         unit = self.weight.step * grids[0].scale
         y = self._convolve(inputs[0], self.weight(quantise=True))
-        if self.bias is not None:
-            y = y + self.bias(unit).reshape(1, -1, 1, 1)
         if self.scale is not None:
             factors = self.scale(self.grid.scale / unit, whole=False).reshape(1, -1, 1, 1)
         else:
             multiplier, shift = rescaled(unit / self.grid.scale, MULTIPLIER_BITS)
             factors = multiplier * 2.0**-shift
+        if pool is not None:
+            signs = torch.where(factors.detach() < 0, -1.0, 1.0).float()
+            falling = bool((signs < 0).any())
+            y = pool(y * signs) * signs if falling else pool(y)
+        if self.bias is not None:
+            y = y + self.bias(unit).reshape(1, -1, 1, 1)
         return self.grid(y * factors if self.training else y.double() * factors).float()
 
     def _convolve(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -185,6 +198,7 @@ class QuantisedNetwork(nn.Module):
         self.pixels = False
         self.quantise = False
         self._last = {source: number for number, stage in enumerate(stages) for source in stage.sources}
+        self._pooled = _pooled(stages)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits ``(n, classes)`` for images as the original network takes them."""
@@ -257,7 +271,14 @@ class QuantisedNetwork(nn.Module):
         values = {0: self.input((images + self.pixel_offset) / self.input.scale) if self.quantise else images}
         for number, stage in enumerate(self.layers()):
             inputs = [values[source] for source in stage.sources]
-            if self.quantise:
+            fuse = self.quantise and self.training
+            if fuse and number in self._pooled:  # it yields what the pooling after it would make of its result
+                assert isinstance(stage, ConvStage)
+                pooling = self.layers()[number + 1]
+                y = stage.quantised(inputs, [grids[stage.sources[0]]], lambda sums, by=pooling: by.real([sums]))  # type: ignore[misc]
+            elif fuse and number - 1 in self._pooled:
+                y = inputs[0]
+            elif self.quantise:
                 y = stage.quantised(inputs, [grids[source] for source in stage.sources])
             else:
                 y = stage.real(inputs)
@@ -276,3 +297,17 @@ class QuantisedNetwork(nn.Module):
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Take up what `get_extra_state` returned."""
         self.quantise, self.pixels = (bool(flag) for flag in state)
+
+
+def _pooled(stages: Sequence[Stage]) -> set[int]:
+    """The convolutions that nothing but a max pooling reads, the one right after them."""
+    readers = [source for stage in stages for source in stage.sources]
+    return {
+        number
+        for number, (stage, after) in enumerate(zip(stages, stages[1:], strict=False))
+        if isinstance(stage, ConvStage)
+        and isinstance(after, PoolStage)
+        and isinstance(after.pooling, MaxPooling)
+        and after.sources == (number + 1,)
+        and readers.count(number + 1) == 1
+    }
