@@ -16,6 +16,7 @@ from torch import nn
 
 from horner.approximation.api import approximate_, fold_
 from horner.approximation.arrange import arrange_
+from horner.approximation.factored import factored
 from horner.approximation.fit import fit_
 from horner.approximation.maps import feature_maps
 from horner.approximation.norms import share_norms_
@@ -284,16 +285,17 @@ def _train(
     progress: bool,
     hook: Tightening | None = None,
 ) -> TrainResult:
-    result = train(
-        model,
-        data,
-        config,
-        teacher=teacher if config.distill_weight > 0 else None,
-        checkpoint=checkpoints / f"{name}.checkpoint" if checkpoints else None,
-        progress=progress,
-        parameter_groups=relative_groups,
-        epoch_hook=hook,
-    )
+    with factored(model):
+        result = train(
+            model,
+            data,
+            config,
+            teacher=teacher if config.distill_weight > 0 else None,
+            checkpoint=checkpoints / f"{name}.checkpoint" if checkpoints else None,
+            progress=progress,
+            parameter_groups=relative_groups,
+            epoch_hook=hook,
+        )
     model.cpu()  # a GPU has done its part; the images that the next stage is calibrated on are not there
     say(
         f"{name}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, {result.seconds:.0f} s"

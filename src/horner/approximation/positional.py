@@ -129,12 +129,23 @@ class PositionalWeight(nn.Module):
         with full_precision(theta):
             values = theta.to(working_dtype(theta))
             for at in reversed(self._counts):  # the last dimensions first: products of few, large blocks
-                values = multiply(values, at, self._parts("q", at, values.dtype))
+                values = self.expanded(values, at)
             return values.reshape(self.shape).to(theta.dtype)
 
     def expand(self, coefficients: Tensor, theta: Tensor) -> Tensor:
         """Coefficients to the tensor, in the type of `theta` (whose values do not matter)."""
         return self(self.theta(coefficients).to(theta.dtype))
+
+    def expanded(self, values: Tensor, at: int) -> Tensor:
+        """Multiply dimension `at` of coordinates by the orthonormal basis of that axis."""
+        return multiply(values, at, self._parts("q", at, values.dtype)) if at in self._counts else values
+
+    def basis(self, at: int) -> Tensor | None:
+        """Return the orthonormal basis of axis `at`, ``(length, terms)``; None where it is left as it is."""
+        if at not in self._counts:
+            return None
+        identity = torch.eye(self.core[at], device=getattr(self, f"q{at}_0").device)
+        return multiply(identity, 0, self._parts("q", at, identity.dtype))
 
     def project(self, values: Tensor, at: int, dimension: int | None = None) -> Tensor:
         """Multiply a dimension by the transposed orthonormal basis of axis `at`."""

@@ -6,6 +6,7 @@ then go on with it, and `horner.frontend.freeze` reads the integers off.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -13,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from horner.approximation.factored import convolve, worthwhile
 from horner.approximation.positional import full_precision
 from horner.errors import ModelError
 from horner.frontend.graph import AdaptivePooling, AveragePooling, MaxPooling, Pair
 from horner.frontend.quantisers import MOST, MULTIPLIER_BITS, RESCALE_BITS, Grid, nearest, rescaled, straight, thin
 from horner.frontend.tensors import Core, Vector
-
 
 Pool = Callable[[torch.Tensor], torch.Tensor]
 
@@ -95,7 +96,11 @@ class ConvStage(Stage):
         it round), so the few sums that pooling leaves are all that need them.
         """
         unit = self.weight.step * grids[0].scale
-        y = self._convolve(inputs[0], self.weight(quantise=True))
+        if self.training and worthwhile(self.weight.form, self.stride, self.groups):
+            form, theta = self.weight.integer_form()
+            y = convolve(inputs[0], form, theta, self._convolve)
+        else:
+            y = self._convolve(inputs[0], self.weight(quantise=True))
         if self.scale is not None:
             factors = self.scale(self.grid.scale / unit, whole=False).reshape(1, -1, 1, 1)
         else:
@@ -304,7 +309,7 @@ def _pooled(stages: Sequence[Stage]) -> set[int]:
     readers = [source for stage in stages for source in stage.sources]
     return {
         number
-        for number, (stage, after) in enumerate(zip(stages, stages[1:], strict=False))
+        for number, (stage, after) in enumerate(itertools.pairwise(stages))
         if isinstance(stage, ConvStage)
         and isinstance(after, PoolStage)
         and isinstance(after.pooling, MaxPooling)

@@ -133,6 +133,12 @@ class Core(Coefficients):
         whole = self.expand(self._whole(self.step, self.shifts) * self.step) / self.step
         return straight(whole, nearest(whole))  # without the float32 noise of the orthonormal basis
 
+    def integer_form(self) -> tuple[PositionalWeight, torch.Tensor]:
+        """Return the form of positional weights, and coordinates of the quantised ones in units of `step`."""
+        assert isinstance(self.form, PositionalWeight)
+        theta = self.form.theta(self._whole(self.step, self.shifts) * self.step) / self.step
+        return self.form, theta.to(self.originals[0].dtype)
+
     def freeze(self, integer: bool) -> Weights:
         """Return the weights as a program stores them."""
         bits = self.bits if integer else FLOAT_BITS

@@ -11,7 +11,7 @@ GREY = TrainConfig(epochs=10, batch_size=128, lr=2e-3, weight_decay=1e-2, augmen
 COLOUR = TrainConfig(
     epochs=30,
     batch_size=128,
-    lr=0.06,
+    lr=0.02,
     optimizer="muon",
     schedule="cosine",
     warmup=0.15,
