@@ -24,7 +24,7 @@ from horner.program.arithmetic import Signed, encode
 from horner.program.file import breakdown, dumps, load, loads, save
 from horner.program.layers import AdaptiveAveragePool, Add, Conv, Flatten, Layer, MaxPool, Output, Value
 from horner.program.program import Input, Program
-from horner.program.weights import Positional, constant
+from horner.program.weights import Positional, constant, usual_shifts
 
 PROGRAMS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LARGEST_PEAK = 64 << 20
@@ -164,6 +164,15 @@ class TestSize:
         assert {name.split()[0] for name, _ in breakdown(data)} >= {"header", "checksum", *program.names}
 
 
+def shift_bits(program: Program, shifts: np.ndarray) -> float:
+    """What the shifts of the one layer take in the file."""
+    layer = program.layers[0]
+    weights = dataclasses.replace(layer.weights, shifts=shifts)
+    shifted = Program(program.input, (dataclasses.replace(layer, weights=weights),))
+    np.testing.assert_array_equal(loads(dumps(shifted)).layers[0].weights.shifts, shifts)
+    return 8 * dict(breakdown(shifted))["linear1 shifts"]
+
+
 class TestRefusal:
     @pytest.mark.parametrize("length", [0, 1, 3, 4, 7])
     def test_the_beginning_of_a_file_is_refused(self, length):
@@ -200,8 +209,27 @@ class TestRefusal:
     def test_another_version_is_named_beside_those_that_are_read(self):
         data = dumps(lenet5())
         assert answer(data[:3] + b"\x07" + data[4:]) == (
-            "the data is of version 7 of the format; this Horner reads version 1"
+            "the data is of version 7 of the format; this Horner reads versions 1 and 2"
         )
+
+    def test_files_of_version_1_are_read_and_saved_anew_as_version_2(self):
+        first = (Path(__file__).parents[1] / "data" / "lenet5.horner").read_bytes()
+        assert first[3] == 1
+        program = loads(first)
+        again = dumps(program)
+        assert again[3] == 2
+        images = np.random.default_rng(0).integers(0, 256, (4, *program.input.shape), np.uint8)
+        np.testing.assert_array_equal(reference.run(loads(again), images), reference.run(program, images))
+
+    def test_usual_shifts_take_two_bits_and_others_more(self):
+        axes = Axis(8, degree=1), Axis(6, degree=1), Axis(5, degree=2), Axis(5, degree=2)
+        core = np.random.default_rng(0).integers(-8, 8, [axis.coefficients for axis in axes])
+        usual = usual_shifts(axes)
+        other = usual.copy()
+        other[0, 0, 0, 0] += 1
+        program = Program(Input((6, 5, 5)), (Conv(0, Positional(axes, core, 4), None, Output(constant(1, 8, 2))),))
+        assert [shift_bits(program, shifts) for shifts in (usual, usual + 3)] == [2, 7]
+        assert shift_bits(program, other) > 40
 
     @PROGRAMS
     @given(st.binary(max_size=300))
@@ -209,7 +237,7 @@ class TestRefusal:
     @example(b"\xff" * 200)
     def test_random_content_is_refused_or_is_a_file(self, content):
         answer(content)
-        answer(sealed(b"HRN\x01" + content))
+        answer(sealed(b"HRN\x02" + content))
 
     @PROGRAMS
     @given(strategies.programs(), st.data())
@@ -319,8 +347,8 @@ class TestMistakes:
             ("net.onnx", b"\x08\x09\x12\x07pytorch", "is not a .horner file: it looks like an ONNX model"),
             ("net.pt", b"PK\x03\x04\x00\x00", "is not a .horner file: it looks like a PyTorch or zip file"),
             ("image.png", b"\x89PNG\r\n\x1a\n", "is not a .horner file: it begins with 89 50 4e 47"),
-            ("cut.horner", b"HRN\x01\x00", "is cut off after 5 bytes"),
-            ("next.horner", b"HRN\x02\x00", "is of version 2 of the format; this Horner reads version 1"),
+            ("cut.horner", b"HRN\x02\x00", "is cut off after 5 bytes"),
+            ("next.horner", b"HRN\x03\x00", "is of version 3 of the format; this Horner reads versions 1 and 2"),
         ],
     )
     def test_the_mistake_is_named(self, tmp_path, name, content, message):

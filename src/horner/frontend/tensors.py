@@ -12,10 +12,13 @@ from horner.approximation.layers import Form
 from horner.approximation.positional import PositionalWeight
 from horner.basis import Axis
 from horner.frontend.quantisers import SHRINK, learned, nearest, reach, rounding_errors, snap, straight
-from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms
+from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms, usual_shifts
 
 WIDEST_SPREAD = 15
 """Largest shift between the families of one tensor: finer steps would only widen the accumulators."""
+
+WORTH = 1.5
+"""Error of the weights that the usual shifts, which cost no bytes, may bring, over that of the best ones."""
 
 FINENESS = 16
 """Steps tried per octave."""
@@ -120,10 +123,35 @@ class Core(Coefficients):
         if not known.any():
             return  # nothing but zeros: any step will do
         k = int(errors.argmin())
+        usual = self._usual(real)
+        if usual is not None and usual[1] <= WORTH * float(errors[k]):
+            self.shifts.copy_(torch.from_numpy(usual_shifts(_axes(self.form)).ravel()))
+            self.log_step.fill_(usual[0])
+            return
         coarsest = octaves[k][known].max()
         found_octaves = np.where(known, np.maximum(octaves[k], coarsest - WIDEST_SPREAD), coarsest)
         self.shifts.copy_(torch.from_numpy(found_octaves - found_octaves.min()))
         self.log_step.fill_((int(found_octaves.min()) + k / FINENESS) * math.log(2))
+
+    def _usual(self, real: torch.Tensor) -> tuple[float, float] | None:
+        """Return the logarithm of the best common step if shifts are the usual ones, and its error of the weights."""
+        shifts = torch.exp2(torch.from_numpy(usual_shifts(_axes(self.form)).ravel()).double()).to(real.device)
+        scaled = real / shifts[self.families]
+        gains = torch.tensor(_gains(self.form), dtype=torch.float64, device=real.device) * shifts**2
+        largest = reach(scaled, *self.limits)
+        if largest <= 0.0:
+            return None
+        steps = largest * SHRINK.to(real.device)
+        errors = torch.stack(
+            [
+                (
+                    (torch.clamp(torch.round(scaled / step), *self.limits) * step - scaled) ** 2 * gains[self.families]
+                ).sum()
+                for step in steps
+            ]
+        )
+        best = int(errors.argmin())
+        return math.log(float(steps[best])), float(errors[best])
 
     def forward(self, quantise: bool) -> torch.Tensor:
         """Return the layer's weights ``(out, in, row, col)``; when quantised, as integers in units of `step`."""
@@ -212,11 +240,15 @@ def _families(form: Form) -> tuple[np.ndarray, tuple[int, ...]]:
     return np.broadcast_to(np.arange(count), (groups, count)).copy(), (count,)
 
 
+def _axes(form: Form) -> tuple[Axis, ...]:
+    """The axes whose orders tell families apart."""
+    return form.axes if isinstance(form, PositionalWeight) else (form.plan.curve,)
+
+
 def _gains(form: Form) -> list[float]:
     """Return what a squared error of a coefficient of each family becomes in the weights."""
-    axes = form.axes if isinstance(form, PositionalWeight) else (form.plan.curve,)
     gains = np.ones(1)
-    for axis in axes:
+    for axis in _axes(form):
         _, size, _ = axis.runs[0]
         basis = np.ones((1, 1)) if axis.dense else Axis(size, degree=axis.degree, nodes=axis.nodes).matrix
         gains = np.outer(gains, (basis.astype(float) ** 2).sum(0)).ravel()

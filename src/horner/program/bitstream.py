@@ -15,8 +15,17 @@ LONGEST_PREFIX = 32
 """Zeros an exponential Golomb code may begin with."""
 
 
+VERSION = 2
+"""Of the file format, as written; version 1, which is still read, lists every family's shift."""
+
+
 class BitWriter:
     """Collects fields of any width into bytes.
+
+    Parameters
+    ----------
+    version
+        Of the format that the fields are those of.
 
     Attributes
     ----------
@@ -31,7 +40,8 @@ class BitWriter:
     (10, 'a5c0')
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = VERSION) -> None:
+        self.version = version
         self.part = ""
         self.tally: Counter[str] = Counter()
         self._bytes = bytearray()
@@ -115,8 +125,9 @@ class BitReader:
     (5, 4, -1, 6)
     """
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
+    def __init__(self, data: bytes, position: int = 0, version: int = VERSION) -> None:
         self.data = data
+        self.version = version
         self.position = position
 
     @property

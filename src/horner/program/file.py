@@ -11,14 +11,16 @@ import zlib
 
 from horner._files import read_bytes, write_atomic
 from horner.errors import FileError, HornerError
-from horner.program.bitstream import BitReader, BitWriter
+from horner.program.bitstream import VERSION, BitReader, BitWriter
 from horner.program.bounds import check_layer
 from horner.program.codecs import Scope, read_layer, write_layer
 from horner.program.layers import Layer, Value
 from horner.program.program import LARGEST_ACTIVATION, MOST_LAYERS, Head, Input, Program, infer
 
 MAGIC = b"HRN"
-VERSION = 1
+VERSIONS = (1, VERSION)
+"""Those that are read."""
+
 LARGEST_FILE = 1 << 30
 """Bytes a file may have."""
 
@@ -83,10 +85,10 @@ def breakdown(program: Program | bytes) -> list[tuple[str, float]]:
     return [(part, bits / 8) for part, bits in tally.items() if bits]
 
 
-def _write(program: Program) -> tuple[bytes, BitWriter]:
-    writer = BitWriter()
+def _write(program: Program, version: int = VERSION) -> tuple[bytes, BitWriter]:
+    writer = BitWriter(version)
     writer.part = "header"
-    for byte in (*MAGIC, VERSION):
+    for byte in (*MAGIC, version):
         writer.uint(byte, 8)
     _write_header(writer, program)
     for number, (name, layer) in enumerate(zip(program.names, program.layers, strict=True)):
@@ -100,16 +102,17 @@ def _write(program: Program) -> tuple[bytes, BitWriter]:
 def _parse(data: bytes, name: str) -> Program:
     if not data.startswith(MAGIC):
         raise FileError(f"{name} is not a .horner file: {_guess(data)}")
-    if len(data) > 3 and data[3] != VERSION:
-        raise FileError(f"{name} is of version {data[3]} of the format; this Horner reads version {VERSION}")
+    if len(data) > 3 and data[3] not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise FileError(f"{name} is of version {data[3]} of the format; this Horner reads versions {known}")
     if len(data) < len(MAGIC) + 1 + CHECKSUM_BYTES:
         raise FileError(f"{name} is cut off after {len(data)} bytes")
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if checksum != _checksum(content):
         raise FileError(f"{name} is damaged or cut off: its checksum is not that of its {len(content)} bytes")
     try:
-        program = _read(BitReader(content, 8 * (len(MAGIC) + 1)))
-        _expect_canonical(data, dumps(program))
+        program = _read(BitReader(content, 8 * (len(MAGIC) + 1), data[3]))
+        _expect_canonical(data, _write(program, data[3])[0])
     except HornerError as error:
         raise FileError(f"{name} is malformed: {error}") from None
     return program

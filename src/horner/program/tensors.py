@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from horner.basis import Axis, Nodes
 from horner.errors import FileError
 from horner.program.arithmetic import FEWEST, MOST, Model, Signed, Unsigned, decode, encode
 from horner.program.bitstream import BitReader, BitWriter
-from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms
+from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms, usual_shifts
 
 SHIFT_BITS = 5
 FORMS = (None, 0, 1, 2)
@@ -48,9 +49,9 @@ def read_weights(reader: BitReader, shape: tuple[int, ...], integer: bool) -> We
     zero, per_filter = reader.flag(), reader.flag()
     if degree > 2:
         raise FileError(f"a curve of degree {degree}")
-    families = (min(degree + 1, (1 << level_bits) - zero),)
-    shifts = _read_shifts(reader, families, bits)
-    core = _read_core(reader, (shape[0] if per_filter else 1, *families), bits)
+    curve = Axis((1 << level_bits) - zero, degree=degree)
+    shifts = _read_shifts(reader, (curve,), bits)
+    core = _read_core(reader, (shape[0] if per_filter else 1, terms(curve)), bits)
     levels = _read_run(reader, math.prod(shape), level_bits, Unsigned).astype(np.uint8).reshape(shape)
     return Ranked(levels, level_bits, degree, zero, core, bits, shifts)
 
@@ -70,7 +71,7 @@ def read_vector(reader: BitReader, length: int, integer: bool) -> Positional:
 
 def _read_positional(reader: BitReader, shape: tuple[int, ...], bits: int) -> Positional:
     axes = tuple(_read_axis(reader, length) for length in shape)
-    shifts = _read_shifts(reader, tuple(terms(axis) for axis in axes), bits)
+    shifts = _read_shifts(reader, axes, bits)
     return Positional(axes, _read_core(reader, tuple(axis.coefficients for axis in axes), bits), bits, shifts)
 
 
@@ -105,14 +106,28 @@ def _read_axis(reader: BitReader, length: int) -> Axis:
 
 
 def _write_shifts(writer: BitWriter, weights: Weights) -> None:
-    """Write every family's shift as what it differs by from that of a family one order lower."""
+    """Write the shifts: the usual ones and one more for all of them, else every family's own.
+
+    A family's own is written as what it differs by from that of a family one order lower.
+    """
     if weights.bits == FLOAT_BITS:
         return
     assert weights.shifts is not None
     shifts = weights.shifts.astype(int)
-    writer.flag(bool(shifts.any()))
-    if not shifts.any():
-        return
+    if writer.version > 1:
+        more = shifts - usual_shifts(_axes(weights))
+        usual = bool((more == more.flat[0]).all() and more.flat[0] >= 0)
+        if more.size > 1:
+            writer.flag(not usual)
+        if usual:
+            writer.flag(bool(more.flat[0]))
+            if more.flat[0]:
+                writer.uint(int(more.flat[0]), SHIFT_BITS)
+            return
+    else:
+        writer.flag(bool(shifts.any()))
+        if not shifts.any():
+            return
     for family in np.ndindex(shifts.shape):
         lower = _lower(family)
         if lower is None:
@@ -122,9 +137,21 @@ def _write_shifts(writer: BitWriter, weights: Weights) -> None:
             writer.golomb(2 * change if change >= 0 else -2 * change - 1, 0)
 
 
-def _read_shifts(reader: BitReader, families: tuple[int, ...], bits: int) -> np.ndarray | None:
-    if bits == FLOAT_BITS or not reader.flag():
+def _axes(weights: Weights) -> Sequence[Axis]:
+    """The axes whose orders tell families apart."""
+    return (weights.curve,) if isinstance(weights, Ranked) else weights.axes
+
+
+def _read_shifts(reader: BitReader, axes: Sequence[Axis], bits: int) -> np.ndarray | None:
+    if bits == FLOAT_BITS:
         return None
+    families = tuple(terms(axis) for axis in axes)
+    listed = reader.flag() if reader.version == 1 or math.prod(families) > 1 else False
+    if not listed:
+        if reader.version == 1:
+            return None
+        more = reader.uint(SHIFT_BITS) if reader.flag() else 0
+        return np.minimum(usual_shifts(axes) + more, LARGEST_SHIFT)
     shifts = np.zeros(families, int)
     for family in np.ndindex(families):
         lower = _lower(family)

@@ -182,6 +182,32 @@ def terms(axis: Axis) -> int:
     return 1 if axis.degree is None else min(axis.degree + 1, axis.segment or axis.length)
 
 
+@functools.cache
+def _squared_norms(axis: Axis) -> tuple[int, ...]:
+    """The sum of squares of every basis function of an axis' first segment."""
+    if axis.dense:
+        return (1,)
+    first = Axis(axis.segment or axis.length, degree=axis.degree, nodes=axis.nodes)
+    return tuple(sum(value * value for value in column) for column in first.stored.T.tolist())
+
+
+def usual_shifts(axes: Sequence[Axis]) -> np.ndarray:
+    """Return the shifts that go with coefficients whose parts of the weights are of one size, int64, by family.
+
+    A step of a coefficient changes the weights by the norm of its basis function; each shift is the power of two
+    nearest to what that falls short of the largest norm by. They follow from the axes and need not be stored.
+
+    >>> usual_shifts([Axis(5, degree=2), Axis(3)]).tolist()
+    [[1], [0], [0]]
+    """
+    squares = np.ones((), object)
+    for axis in axes:
+        squares = np.multiply.outer(squares, np.array(_squared_norms(axis), object))
+    largest = max(squares.flat)
+    shifts = [next(k for k in range(64 * len(axes)) if square << (2 * k + 1) > largest) for square in squares.flat]
+    return np.minimum(np.array(shifts, np.int64), LARGEST_SHIFT).reshape(squares.shape)
+
+
 def constant(value: int | float, length: int, bits: int) -> Positional:
     """Return a vector of `length` equal values, stored once."""
     kind = np.float32 if bits == FLOAT_BITS else np.int32
