@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from horner import load, presets, record
+from horner import load, presets, record, zoo
 from horner.backends.c.host import calibrate
 from horner.cli import _identifier, main
 from horner.data import embedded, idx
 from horner.plan import Plan
 
-VERBS = ["train", "approximate", "presets", "eval", "account", "export", "simulate", "bench", "demo"]
+VERBS = ["train", "approximate", "presets", "zoo", "eval", "account", "export", "simulate", "bench", "demo"]
 WRITING = ["train", "approximate", "export", "demo"]
 GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
 NOTICE = "are not the official ones"
@@ -136,7 +136,7 @@ def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
         assert page.err == ""
         assert {
             "--json",
-            "-o, --output" if verb in WRITING else "FILE.horner" if verb != "presets" else "--json",
+            "-o, --output" if verb in WRITING else "FILE.horner" if verb not in ("presets", "zoo") else "--json",
         } <= set(re.findall(r"--json|-o, --output|FILE\.horner", page.out))
         assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
 
@@ -149,7 +149,6 @@ def test_the_version_is_printed():
     ("arguments", "says"),
     [
         (["bake"], "No such command 'bake'"),
-        (["eval", "m.horner"], "Missing option '--data'"),
         (["account"], "Missing argument"),
         (["train", "-o", "x", "--data", "mnist"], "Missing argument 'MODEL', which a --preset would name"),
         (["train", "-o", "x", "lenet5"], "Missing option '--data', which a --preset would name"),
@@ -189,6 +188,34 @@ def test_what_was_written_is_measured_by_every_backend(data_dir, program):
     assert ends[0]["n"] == 200
     part = horner("eval", program, "--data", "mnist", "--data-dir", data_dir, "--split", "validation")
     assert re.search(r"^accuracy: \d+\.\d\d\nn: 60\nbackend: reference\n$", part.out)
+
+
+def test_only_what_the_zoo_has_is_measured_without_naming_images(program, data_dir, tmp_path, monkeypatch):
+    assert "Missing option '--data'" in horner("eval", program).complaint
+    numbers = horner("account", program, "--json").json
+    entry = zoo.Entry(
+        title="mine",
+        model="lenet5",
+        data="mnist",
+        seed=0,
+        reading="positional",
+        n=200,
+        accuracy=90.0,
+        drop=1.0,
+        sha256=record.sha256(program),
+        **{name: numbers[name] for name in ("file_bytes", "byte_ratio", "coefficient_ratio")},
+    )
+    monkeypatch.setattr(zoo, "entries", lambda: {"mine": entry})
+    monkeypatch.setattr(zoo, "_home", lambda: tmp_path)
+    (tmp_path / "mine.horner").write_bytes(program.read_bytes())
+    named = horner("eval", program, "--data", "mnist", "--data-dir", data_dir).out
+    assert horner("eval", "zoo:mine", "--data-dir", data_dir).out == named
+    assert horner("eval", program, "--data-dir", data_dir).out == named
+    assert re.search(r"^ *zoo:mine +mine +mnist ", horner("zoo").out, re.MULTILINE)
+    assert horner("zoo", "--json").json["mine"]["model"] == "lenet5"
+    assert horner("account", "zoo:mnie").complaint == "the zoo has no 'mnie'; did you mean zoo:mine?"
+    (tmp_path / "mine.horner").unlink()
+    assert "is missing from this installation" in horner("account", "zoo:mine").complaint
 
 
 def test_the_account_is_of_the_file_on_disk(program):

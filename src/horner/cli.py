@@ -33,7 +33,10 @@ WIDTH = 120  # of tables in files and pipes
 FAILED, USAGE, BUDGET_MISSED, INTERRUPTED = 1, 2, 3, 130
 
 DATA = "mnist, fashion-mnist, cifar-10, cifar-100, or folder:PATH with your own images"
-Data = Annotated[str, typer.Option("--data", metavar="D", help=DATA)]
+FileData = Annotated[
+    str | None,
+    typer.Option("--data", metavar="D", help=f"{DATA}; default, for what the zoo has: what it was trained on"),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="folder that holds the sets in their official forms (or HORNER_DATA)"),
@@ -60,7 +63,17 @@ PresetName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="a complete recipe, of `horner presets`; what is given beside it holds instead"),
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE.horner", help="a program, of `horner approximate`")]
+PROGRAM = "a program, of `horner approximate`, or zoo:NAME, of `horner zoo`"
+
+
+def _find(file: Path | None) -> Path | None:
+    """Return where a program lies: those of the zoo are known by name."""
+    from horner import zoo
+
+    return zoo.find(file) if file else None
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE.horner", help=PROGRAM, callback=_find)]
 BatchNorm = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="default: as the original has it")]
 Seed = Annotated[int, typer.Option(metavar="N", help="of everything random")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1")]
@@ -223,10 +236,23 @@ def presets(
         _print(recipes.table())
 
 
+@app.command("zoo")
+def show_zoo(as_json: Json = False) -> None:
+    """List the programs that come with Horner: `horner eval zoo:NAME` measures one again."""
+    import msgspec
+
+    from horner import zoo
+
+    if as_json:
+        print(msgspec.json.encode(zoo.entries()).decode())
+    else:
+        _print(zoo.table())
+
+
 @app.command("eval")
 def evaluate(
     file: File,
-    data: Data,
+    data: FileData = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
     backend: Annotated[
         Literal["reference", "dense", "c"],
@@ -241,7 +267,7 @@ def evaluate(
     from horner.evaluation import accuracy, expect_fit, runner
     from horner.program.file import load
 
-    program = load(file)
+    program, data = load(file), data or _trained_on(file)
     run = runner(program, backend)
     images = _load(data, data_dir, size, channels)
     expect_fit(str(file), program.input.shape, program.output.size, images)
@@ -317,7 +343,7 @@ def export(
 def simulate(
     file: File,
     target: Annotated[str, typer.Option("--target", metavar="T", help=TARGETS)],
-    data: Data,
+    data: FileData = None,
     optimise: Optimise = None,
     count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 100,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="of the data set")] = "test",
@@ -336,7 +362,7 @@ def simulate(
     from horner.program.file import load
 
     program, chip = load(file), _chip(target, optimise)
-    images = _load(data, data_dir, size, channels)
+    images = _load(data or _trained_on(file), data_dir, size, channels)
     expect_fit(str(file), program.input.shape, program.output.size, images)
     part = getattr(images, split).take(count)
     with counting(f"simulating {chip.title}") as report:
@@ -353,7 +379,7 @@ def simulate(
 def bench(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE.horner]", help="a program, of `horner approximate`", show_default=False),
+        typer.Argument(metavar="[FILE.horner]", help=PROGRAM, show_default=False, callback=_find),
     ] = None,
     isa: Annotated[
         str | None,
@@ -524,6 +550,16 @@ def _asked(preset: str | None, model: str | None, data: str | None, plan: str | 
         if value is None:
             raise typer.TyperException(f"Missing {name}, which a --preset would name")
     return str(model), str(data), str(plan)
+
+
+def _trained_on(file: Path) -> str:
+    """Return the data set that a program of the zoo was trained on."""
+    from horner import zoo
+
+    known = zoo.recognise(file)
+    if known is None:
+        raise typer.TyperException("Missing option '--data', which only the programs of `horner zoo` do without")
+    return known.data
 
 
 def _command() -> str:
