@@ -80,11 +80,16 @@ class Machine:
     peaks: Peaks
 
 
+def name() -> str:
+    """Return the processor's name."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
 def describe(peaks: Peaks) -> Machine:
     """Describe this machine, whose peaks were measured."""
     found = _cpuinfo()
     return Machine(
-        processor=found.get("model name") or platform.processor() or platform.machine(),
+        processor=name(),
         cores=os.cpu_count() or 1,
         flags=tuple(f for f in INTERESTING if f in (found.get("flags") or found.get("Features") or "").split()),
         caches={name: _human(size) for name, size in cache_sizes().items()},
