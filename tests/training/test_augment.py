@@ -46,3 +46,21 @@ def test_the_generator_decides():
         torch.manual_seed(3)
         assert torch.equal(first, augment(images, kind))
         assert not torch.equal(first, augment(images, kind))
+
+
+def test_affine_moves_an_image_little_and_every_one_otherwise():
+    images = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 12:16, 12:16] = 255
+    torch.manual_seed(0)
+    moved = augment(images, "affine")
+    assert moved.dtype == torch.uint8
+    assert moved.shape == images.shape
+    rows = torch.arange(28.0)
+    for axis in (2, 3):
+        weight = moved.float().sum(5 - axis).squeeze(1)
+        centre = (weight * rows).sum(1) / weight.sum(1)
+        assert bool(((centre - 13.5).abs() < 1.2).all())
+        assert centre.std() > 0.2
+    assert bool((moved.float().mean((1, 2, 3)) / images.float().mean() - 1).abs().max() < 0.25)
+    torch.manual_seed(0)
+    assert torch.equal(augment(images, "affine"), moved)

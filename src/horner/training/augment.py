@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from horner.training.config import Augmentation
+
+TURN, SCALE, SHIFT = 5.0, 0.05, 0.75
+"""Degrees, parts and pixels that ``affine`` changes an image by, at most."""
 
 
 def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
@@ -16,8 +21,8 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
     images
         ``(N, C, H, W)``, uint8; not changed.
     kind
-        ``none``; ``shift`` by up to 2 pixels any way; or ``crop-flip``: shift by up to 4 and mirror half of them.
-        What enters from beyond the border is 0.
+        ``none``; ``shift`` by up to 2 pixels any way; ``affine``: turn, scale, slant and shift a little; or
+        ``crop-flip``: shift by up to 4 and mirror half of them. What enters from beyond the border is 0.
 
     >>> augment(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "crop-flip").shape
     torch.Size([2, 3, 32, 32])
@@ -26,9 +31,26 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
         return images
     if kind == "shift":
         return shift(images, 2)
+    if kind == "affine":
+        return affine(images)
     flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     images = shift(images, 4)
     return torch.where(flipped, images.flip(3), images)
+
+
+def affine(images: torch.Tensor) -> torch.Tensor:
+    """Turn every image by up to 5 degrees, scale and slant it by up to 5 %, and shift it by up to 3/4 of a pixel."""
+    count, _, height, width = images.shape
+
+    def drawn(most: float) -> torch.Tensor:
+        return (torch.rand(count, device=images.device) * 2 - 1) * most
+
+    angle, scale, slant = drawn(math.radians(TURN)), 1 + drawn(SCALE), drawn(SCALE)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    x, y = drawn(2 * SHIFT / width), drawn(2 * SHIFT / height)  # a side is 2 long
+    maps = torch.stack([torch.stack([cosine, slant - sine, x], 1), torch.stack([sine, cosine, y], 1)], 1)
+    places = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), places, align_corners=False).round_().to(torch.uint8)
 
 
 def shift(images: torch.Tensor, reach: int) -> torch.Tensor:
