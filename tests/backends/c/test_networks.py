@@ -20,6 +20,7 @@ PLANS = {
     "lenet-fashion": "out=linear/4 in=linear/2; conv*: row=quadratic col=quadratic; fc3: dense",
     "lenet5": "bits=5 out=linear/4; conv2: in=linear/3 row=linear col=quadratic; fc1: in=linear/4 map=5x5",
     "lenet5-caffe": "out=linear/10 in=linear/5; conv1: ranked=linear/4bit",
+    "lenet5-caffe-relu": "scale=constant; conv2: out=linear/5 in=linear/5 row=linear col=linear; fc1: bias=linear/50",
     "resnet20": "out=linear/8 in=linear/8; block[89].*: col=linear; conv1: dense; fc1: dense",
     "vgg16": "out=linear/32 in=linear/32 row=linear col=linear; conv1_1: dense; fc1: in=linear/16",
 }
