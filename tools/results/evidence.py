@@ -116,6 +116,7 @@ class Row:
     title: str
     paper: str
     targets: tuple[tuple[Need, ...], ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def gather(folder: Path) -> Evidence:
         When a file is malformed, or two runs claim the same preset and seed.
     """
     rows = tuple(
-        Row(row["name"], row["title"], row["paper"], tuple(tuple(map(Need.parse, needs)) for needs in row["targets"]))
+        Row(**{**row, "targets": tuple(tuple(map(Need.parse, needs)) for needs in row["targets"])})
         for row in tomllib.loads((folder / "rows.toml").read_text())["row"]
     )
     published = tomllib.loads((folder / "published.toml").read_text())["point"]

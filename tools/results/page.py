@@ -81,6 +81,9 @@ def _lines(evidence: Evidence) -> Iterator[str]:
 def _row(row: Row, groups: Sequence[Runs]) -> Iterator[str]:
     yield f"Paper: {row.paper}."
     yield ""
+    if row.note:
+        yield row.note.strip()
+        yield ""
     recorded = [group for group in groups if group.runs]
     for group in groups:
         if not group.runs:
