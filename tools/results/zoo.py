@@ -1,4 +1,4 @@
-"""Fill the zoo: of each preset with a row, the file of the seed that is best on the validation split."""
+"""Fill the zoo: of each preset with a row, the file of the seed that is best on validation images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from horner.zoo import INDEX, Entry
 from tools.results.evidence import Evidence, Runs
 
 
+MOST_LOST = 5.0
+"""Points of accuracy below the dense network; a file that lost more is evidence, not for use."""
+
+
 def fill(evidence: Evidence, sources: Sequence[Path], folder: Path) -> list[Path]:
     """Copy the files of the best runs and write the index; files that are there already need no source.
 
@@ -27,7 +31,8 @@ def fill(evidence: Evidence, sources: Sequence[Path], folder: Path) -> list[Path
     FileError
         When none of them has a file that is wanted.
     """
-    groups = [group for row in evidence.rows for group in evidence.runs[row.name] if group.runs]
+    recorded = [group for row in evidence.rows for group in evidence.runs[row.name] if group.runs]
+    groups = [group for group in recorded if best(group).drop <= MOST_LOST]
     there = {sha256(path): path for source in (*sources, folder) for path in sorted(source.rglob("*.horner"))}
     entries: dict[str, Entry] = {}
     contents: dict[Path, bytes | str] = {}
