@@ -13,7 +13,6 @@ from horner.record import Record, sha256
 from horner.zoo import INDEX, Entry
 from tools.results.evidence import Evidence, Runs
 
-
 MOST_LOST = 5.0
 """Points of accuracy below the dense network; a file that lost more is evidence, not for use."""
 
