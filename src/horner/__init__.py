@@ -18,6 +18,7 @@ from horner.errors import (
     PlanError,
     PresetError,
     ProgramError,
+    SearchError,
     SimulationError,
     TrainingError,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "PresetError",
     "Program",
     "ProgramError",
+    "SearchError",
     "SimulationError",
     "TrainingError",
     "__version__",

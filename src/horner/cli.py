@@ -54,10 +54,8 @@ Optimise = Annotated[
     typer.Option(help="what the C is compiled for (-Os, -O2); default: as the chip's is"),
 ]
 TARGETS = "cortex-m0plus, cortex-m4, cortex-m33, rv32imc, wasm32, or generic"
-OwnModel = Annotated[
-    str | None,
-    typer.Argument(metavar="[MODEL]", help="a built-in network, or package.module:function", show_default=False),
-]
+MODEL = "a built-in network, or package.module:function"
+OwnModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=MODEL, show_default=False)]
 OwnData = Annotated[str | None, typer.Option("--data", metavar="D", help=DATA)]
 PresetName = Annotated[
     str | None,
@@ -213,6 +211,121 @@ def approximate(
         missed.append(f"the file has {report['file_bytes']} bytes, more than {max_bytes}")
     if missed:
         raise typer.Exit(_fail(f"{output} was written, but {' and '.join(missed)}", BUDGET_MISSED))
+
+
+@app.command()
+def search(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder of the files found")],
+    max_drop: Annotated[float, typer.Option(metavar="X", help="points of validation accuracy that may be lost")],
+    objective: Annotated[
+        Literal["bytes", "operations", "coefficients"],
+        typer.Option(help="what is to be small: the file, multiplications and additions, or coefficients"),
+    ] = "bytes",
+    trials: Annotated[int, typer.Option(min=1, metavar="N", help="of the whole study, by all its workers")] = 50,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="database or .journal file that workers share; default: study.db in DIR"),
+    ] = None,
+    study: Annotated[str, typer.Option(metavar="NAME", help="of the study in the storage")] = "horner",
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
+    ] = None,
+    data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
+    batch_norm: BatchNorm = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="of the finalists' retraining; default: as dense; 0: the fit alone"),
+    ] = None,
+    proxy_epochs: Annotated[int, typer.Option(min=0, metavar="N", help="of a trial's short retraining")] = 3,
+    proxy_images: Annotated[int, typer.Option(min=1, metavar="N", help="training images that it uses")] = 10_000,
+    finalists: Annotated[int, typer.Option(min=1, metavar="N", help="trained in full, at most")] = 8,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = None,
+    as_json: Json = False,
+) -> None:
+    """Find small plans within an accuracy budget: a front of .horner files.
+
+    The same command with the same storage goes on with a search, or joins it while it runs.
+    """
+    _expect_writable(output / "front.json")
+    from horner import models
+    from horner.search import search as run
+
+    found = run(
+        model,
+        _load(data, data_dir, size, channels),
+        output,
+        max_drop=max_drop,
+        objective=objective,
+        trials=trials,
+        storage=storage,
+        study=study,
+        trained=models.load(source, spec=model) if source else None,
+        batch_norm=batch_norm,
+        epochs=epochs,
+        proxy_epochs=proxy_epochs,
+        proxy_images=proxy_images,
+        finalists=finalists,
+        changes=_given(seed=seed, device=device, precision=precision),
+    )
+    if as_json:
+        print(json.dumps(found.to_dict()))
+    else:
+        _print(found.table())
+        print("\n".join(f"{name}: {path}" for name, path in found.files.items()))
+    if found.chosen is None:
+        raise typer.Exit(_fail(f"no plan found loses at most {max_drop:g} points", BUDGET_MISSED))
+
+
+@app.command()
+def sensitivity(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    data: Data,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option(metavar="P", help="try what it says of each layer, instead of a set of forms")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="folder for numbers and picture")
+    ] = None,
+    data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
+    batch_norm: BatchNorm = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say what each layer can bear: one layer at a time is approximated and fitted, nothing is trained."""
+    from horner.plan import Plan
+
+    parsed = Plan.parse(plan) if plan else None
+    if output:
+        _expect_writable(output / "sensitivity.json")
+    from horner import models
+    from horner.search import sensitivity as run
+
+    found = run(
+        model,
+        _load(data, data_dir, size, channels),
+        plan=parsed,
+        output=output,
+        trained=models.load(source, spec=model) if source else None,
+        batch_norm=batch_norm,
+        changes=_given(seed=seed, device=device),
+        say=_say,
+    )
+    if as_json:
+        print(json.dumps(found.to_dict()))
+    else:
+        _print(found.table())
 
 
 @app.command()

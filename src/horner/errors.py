@@ -45,5 +45,9 @@ class InterruptedTrainingError(TrainingError):
     """The user stopped a run; the message says how to go on."""
 
 
+class SearchError(HornerError):
+    """A search cannot start, go on, or be joined as asked."""
+
+
 class SimulationError(HornerError):
     """The emulated chip stopped, or computed something else than the reference."""

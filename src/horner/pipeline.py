@@ -18,6 +18,7 @@ from horner.approximation.api import approximate_, fold_
 from horner.approximation.arrange import arrange_
 from horner.approximation.factored import factored
 from horner.approximation.fit import fit_
+from horner.approximation.layers import approximated
 from horner.approximation.maps import feature_maps
 from horner.approximation.norms import share_norms_
 from horner.data import DataSet
@@ -184,7 +185,8 @@ def approximate(
     if retraining is None:
         share_norms_(model, calibration[:2], plans)
         approximate_(model, plan, example=calibration[:2])
-        fit_(model, calibration, original)
+        if approximated(model):
+            fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
         return Approximated(original, model, network, freeze(network), runs)
 
@@ -193,7 +195,7 @@ def approximate(
     share_norms_(model, calibration[:2], plans)
     tightening = Tightening(model, plan, retraining.steps, calibration[:2])
     approximate_(model, tightening.plans[0], example=calibration[:2])
-    if retraining.fit == "activations":
+    if retraining.fit == "activations" and approximated(model):
         fit_(model, calibration, original)
     stage = functools.partial(_train, data=data, teacher=original, checkpoints=checkpoints, say=say, progress=progress)
     runs["real"] = stage(model, retraining.real, name="real", hook=tightening if retraining.steps > 1 else None)

@@ -119,11 +119,8 @@ def approximate_to_file(
         if recording:
             info = msgspec.structs.replace(info, command=recording.command)
     else:
-        dense, info = trained
-        if batch_norm not in (None, normalised(dense)):
-            raise ModelError(f"the trained {spec} has {'no ' if batch_norm else ''}batch normalisation")
-        expect_fit(f"the trained {spec}", info.shape, info.classes, data)
-        data = dataclasses.replace(data, mean=round(info.mean), std=info.std)  # pixels as it was trained to read them
+        dense, data = fitting(spec, trained, data, batch_norm)
+        info = trained[1]
     show(plan.table(dense, feature_maps(dense, calibration_images(data, 2))))
     if trained is None:
         file = output.with_suffix(".dense.safetensors")
@@ -210,6 +207,21 @@ def measure(
         for name in forms:
             measured[name][split] = round(accuracy(outputs[name], part.labels), 6)
     return measured
+
+
+def fitting(spec: str, trained: Trained, data: DataSet, batch_norm: bool | None) -> tuple[nn.Module, DataSet]:
+    """Return a trained network, and the data with pixels as it was trained to read them.
+
+    Raises
+    ------
+    ModelError, DataError
+        When it is not the network asked for, or the images are not those it reads.
+    """
+    dense, info = trained
+    if batch_norm not in (None, normalised(dense)):
+        raise ModelError(f"the trained {spec} has {'no ' if batch_norm else ''}batch normalisation")
+    expect_fit(f"the trained {spec}", info.shape, info.classes, data)
+    return dense, dataclasses.replace(data, mean=round(info.mean), std=info.std)
 
 
 def build(spec: str, data: DataSet, batch_norm: bool | None, seed: int) -> nn.Module:

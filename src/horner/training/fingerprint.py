@@ -34,16 +34,21 @@ def fingerprint(
     model: nn.Module, data: Data, config: TrainConfig, teacher: nn.Module | None, processes: int
 ) -> dict[str, Any]:
     """Return plain values that differ when the result of a run would: settings, and digests of what goes in."""
-    splits = {"train": data.train, "validation": data.validation}
-    tensors = {f"{name}.images": as_tensor(split.images) for name, split in splits.items()}
-    tensors |= {f"{name}.labels": as_tensor(split.labels) for name, split in splits.items()}
     return {
         **config.decides(),
         "processes": processes,
-        "data": f"{digest(tensors)} {float(data.mean)} {float(data.std)}",
+        "data": data_digest(data),
         "initial weights": model_digest(model),
         "teacher": None if teacher is None else model_digest(teacher),
     }
+
+
+def data_digest(data: Data) -> str:
+    """Return a name of the images and labels of both splits, and of how pixels enter."""
+    splits = {"train": data.train, "validation": data.validation}
+    tensors = {f"{name}.images": as_tensor(split.images) for name, split in splits.items()}
+    tensors |= {f"{name}.labels": as_tensor(split.labels) for name, split in splits.items()}
+    return f"{digest(tensors)} {float(data.mean)} {float(data.std)}"
 
 
 def require_same(there: object, here: dict[str, Any], path: Path) -> None:
