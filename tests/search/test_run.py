@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from horner import models
 from horner.errors import InterruptedTrainingError, SearchError
 from horner.evaluation import accuracy, runner
 from horner.program.file import load
-from horner.search import proxies, search
+from horner.search import explore, search
 from horner.search.storage import open_storage, optuna
 
 TRIALS = 6
@@ -99,9 +98,13 @@ def test_the_same_command_does_nothing_twice_and_more_trials_go_on(data, trained
     assert len([line for line in said if line.startswith("trial")]) == 1
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_an_interrupted_search_says_so_and_goes_on_with_the_same_trial(data, trained, copied, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(proxies.Proxies, "measure", lambda *_: os.kill(os.getpid(), signal.SIGINT) or time.sleep(9))
+        patch.setattr(explore.Exploration, "_measure", interrupt)
         complaint = f"interrupted after {TRIALS} of {TRIALS + 1} trials; run the same command again"
         with pytest.raises(InterruptedTrainingError, match=complaint):
             run(data, trained, copied, TRIALS + 1)
@@ -115,7 +118,7 @@ def test_an_interrupted_search_says_so_and_goes_on_with_the_same_trial(data, tra
 
 def test_three_processes_share_a_study_and_those_that_are_killed_lose_nothing(dense_file, tmp_path):
     workers = [start(tmp_path, "-", dense_file, 8, KILL=kill) for kill in ("trial 2", "finalist", "")]
-    ended = [process.communicate(timeout=240) for process in workers]
+    ended = [process.communicate(timeout=900) for process in workers]
     assert [process.returncode for process in workers] == [-signal.SIGKILL, -signal.SIGKILL, 0], ended
     place = f"sqlite:///{tmp_path}/study.db"
     counted, trials = states(place)
@@ -148,6 +151,16 @@ def test_workers_with_folders_of_their_own_end_with_the_same_files(made, data, t
     for one, other in zip(found.rows, second.rows, strict=True):
         assert Path(one["file"]).read_bytes() == Path(other["file"]).read_bytes()
         assert {**one, "file": ""} == {**other, "file": ""}
+
+
+def test_a_storage_that_is_lost_is_one_line(data, trained, copied, monkeypatch):
+    def lose(*_):
+        (copied / "study.db").write_bytes(b"gone" * 999)
+        return explore.Outcome({}, pruned="no good")
+
+    monkeypatch.setattr(explore.Exploration, "_measure", lose)
+    with pytest.raises(SearchError, match=r"study\.db was lost: .*; run the same command again to go on"):
+        run(data, trained, copied, TRIALS + 1)
 
 
 def test_finalists_are_retrained_in_full(data, trained, tmp_path):

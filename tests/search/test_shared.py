@@ -1,9 +1,12 @@
 import pytest
 
 from horner.errors import SearchError
+from horner.plan import Plan
 from horner.search import worker
+from horner.search.finalists import Finals
 from horner.search.sampler import make_sampler
 from horner.search.shared import MOST_DEATHS, WORKER, Shared
+from horner.search.space import Candidate
 from horner.search.storage import open_storage
 from horner.search.worker import Worker
 
@@ -70,6 +73,18 @@ def test_trials_that_are_given_are_taken_once(two):
     assert [t.user_attrs["trial"] for t in here.trials(here.states.RUNNING)] == [7, 7]
     there.drop(1, again=False)
     assert here.finish(0, (0.0, 0.0))
+
+
+def test_a_finalist_that_kills_everyone_is_given_up(two, monkeypatch, tmp_path):
+    here, there = two
+    finals = Finals(there, None, 0, tmp_path)
+    monkeypatch.setattr(worker, "GRACE", -1.0)
+    for _ in range(MOST_DEATHS):
+        here.take(trial=4)
+        there.bury(lambda trial, deaths: None)
+    finals.run([(4, Candidate(Plan()))], print)
+    assert [t.state.name for t in here.trials()] == ["FAIL"] * MOST_DEATHS + ["PRUNED"]
+    assert finals.rows() == []
 
 
 def test_a_study_is_gone_on_with_only_by_its_own_search(two, place):

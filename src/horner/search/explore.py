@@ -114,11 +114,15 @@ class Exploration:
             raise
         seconds = round(time.monotonic() - began, 1)
         notes = {**candidate.to_dict(), "measured": outcome.measured, "seconds": seconds}
-        values = None
-        if outcome.drop is not None and outcome.cost is not None:
-            values = [outcome.drop, outcome.cost]
-            trial.set_constraint("budget", outcome.drop - self.max_drop - RECOVERY)
-        if not shared.finish(trial.number, values, outcome.pruned, **notes):
+        drop, values = outcome.drop, None
+        if drop is not None and outcome.cost is not None:
+            values = [drop, outcome.cost]
+
+        def judge() -> None:
+            if drop is not None:
+                trial.set_constraint("budget", drop - self.max_drop - RECOVERY)
+
+        if not shared.finish(trial.number, values, outcome.pruned, judge, **notes):
             self.display.say(f"trial {trial.number}: others held this worker for dead and do it again")
             return
         self.display.trial(trial.number, outcome, self.front(), seconds)

@@ -21,7 +21,7 @@ from horner.program.file import load, save
 from horner.search.explore import POLL
 from horner.search.front import front
 from horner.search.proxies import OBJECTIVES, Objective, Proxies, retrain
-from horner.search.shared import BEAT, Shared
+from horner.search.shared import BEAT, DEATHS, MOST_DEATHS, Shared
 from horner.search.space import Candidate
 from horner.workflow import measure
 
@@ -61,7 +61,10 @@ class Finals:
                 return
             taken = {trial.user_attrs[TRIAL] for trial in shared.trials(shared.states.RUNNING)}
             free = [number for number in waiting if number not in taken]
-            if free:
+            fatal = [number for number in free if self._deaths(number) >= MOST_DEATHS]
+            if fatal:
+                shared.finish(shared.take(**{TRIAL: fatal[0]}), None, f"{MOST_DEATHS} processes died of it")
+            elif free:
                 self._one(free[0], candidates[free[0]], say)
             else:
                 time.sleep(POLL)
@@ -97,7 +100,7 @@ class Finals:
             shared.drop(mine, again=False)
             raise
         except HornerError as error:
-            shared.finish(mine, None, " ".join(str(error).split()), **{TRIAL: number})
+            shared.finish(mine, None, " ".join(str(error).split()))
             say(f"finalist {number}: given up, {error}")
             return
         except BaseException:
@@ -139,6 +142,11 @@ class Finals:
             "drop": tested["dense"]["test"] - final,
             **{name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")},
         }
+
+    def _deaths(self, number: int) -> int:
+        """How many processes have died of a finalist."""
+        failed = self.shared.trials(self.shared.states.FAIL)
+        return sum(trial.user_attrs[TRIAL] == number and DEATHS in trial.user_attrs for trial in failed)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"plan-{number:03d}.horner"

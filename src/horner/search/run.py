@@ -25,7 +25,7 @@ from horner.search.front import Point, picture, results_table
 from horner.search.proxies import OBJECTIVES, Objective, Proxies
 from horner.search.sampler import make_sampler
 from horner.search.shared import Shared
-from horner.search.storage import open_storage
+from horner.search.storage import open_storage, shown
 from horner.search.worker import Worker
 from horner.training import recipe
 from horner.training.checkpoint import model_digest
@@ -172,7 +172,7 @@ def search(
             final = Shared(kept, place, f"{study} finalists", worker)
             final.claim(identity)
         exploration = Exploration(shared, plans, proxies, max_drop, trials, display)
-        with _resumable(shared, trials):
+        with _resumable(shared, place, trials):
             exploration.run()
             chosen = exploration.finalists(finalists)
             ends = Finals(final, proxies, epochs, output)
@@ -201,14 +201,19 @@ def _dense(
 
 
 @contextlib.contextmanager
-def _resumable(shared: Shared, trials: int) -> Iterator[None]:
-    """Say, where a search is interrupted, what is done and how to go on."""
+def _resumable(shared: Shared, place: str, trials: int) -> Iterator[None]:
+    """Say, where a search is interrupted or its storage is lost, how to go on."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         yield
     except (InterruptedTrainingError, KeyboardInterrupt) as error:
         raise InterruptedTrainingError(
             f"interrupted after {len(shared.finished())} of {trials} trials; run the same command again to go on"
         ) from error
+    except (shared.library.exceptions.OptunaError, SQLAlchemyError) as error:
+        lost = str(error).splitlines()[0]
+        raise SearchError(f"--storage {shown(place)} was lost: {lost}; run the same command again to go on") from error
 
 
 def _report(spec: str, exploration: Exploration, finals: Finals, output: Path, say: Say) -> Search:

@@ -62,11 +62,12 @@ def make_sampler(seed: int, seeds: Sequence[Params]) -> Any:
             if not isinstance(value, Change):
                 return value
             if isinstance(param_distribution, library.distributions.IntDistribution):
-                low, high = param_distribution.low, param_distribution.high
-                step = int(self.random.integers(1, LONGEST_STEP + 1)) * int(self.random.choice((-1, 1)))
-                return min(max(value.old + step, low), high)
-            choices = param_distribution.choices
-            return choices[int(self.random.integers(len(choices)))]
+                near = range(value.old - LONGEST_STEP, value.old + LONGEST_STEP + 1)
+                options = [n for n in near if param_distribution.low <= n <= param_distribution.high]
+            else:
+                options = list(param_distribution.choices)
+            others = [option for option in options if option != value.old] or options
+            return others[int(self.random.integers(len(others)))]
 
     return Sampler()
 

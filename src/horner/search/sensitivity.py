@@ -240,7 +240,7 @@ def _tried(dense: nn.Module, plan: Plan | None, maps: Mapping[str, tuple[int, in
     for name, module in weighted(dense).items():
         at = maps.get(name)
         for form in forms(LayerPlan(map=at).view(weight_shape(module))):
-            needs_map = isinstance(module, nn.Linear) and (form.row or form.col)
+            needs_map = at not in (None, (1, 1)) and (form.in_ or form.row or form.col)
             yield name, dataclasses.replace(form, map=at) if needs_map else form
 
 

@@ -80,9 +80,17 @@ class Shared:
         mine = [t for t in self.trials() if all(t.user_attrs.get(key) == value for key, value in marked.items())]
         return mine[-1].number
 
-    def finish(self, number: int, values: Sequence[float] | None, why: str = "", **attributes: Any) -> bool:
+    def finish(
+        self,
+        number: int,
+        values: Sequence[float] | None,
+        why: str = "",
+        before: Callable[[], None] = lambda: None,
+        **attributes: Any,
+    ) -> bool:
         """End a trial: measured, or given up and `why`; return False where others held this process for dead."""
         with self._unless_buried() as held:
+            before()
             self.note(number, **attributes, **({PRUNED: why} if values is None else {}))
             state = self.states.PRUNED if values is None else self.states.COMPLETE
             self.study.tell(number, values, state=state)
@@ -109,6 +117,7 @@ class Shared:
                 self.finish(trial.number, None, f"{deaths} processes died of it")
                 continue
             with self._unless_buried() as held:
+                self.note(trial.number, **{DEATHS: deaths})
                 self.study.tell(trial.number, state=self.states.FAIL)
             if held[0]:
                 buried += 1

@@ -93,7 +93,7 @@ class Group:
     view
         (out, in, row, col) that their weights are read as.
     map
-        Of fully connected layers: the feature map that they read.
+        Of fully connected layers that read a feature map: its rows and columns.
     out, in_, kernel, vectors
         The choices for the axis out, the axis in, rows and columns together, and bias and scale together, from loose
         to tight.
@@ -122,7 +122,7 @@ class Group:
         row, col = pick(choose, f"{self.name}.kernel", self.kernel)
         out, in_ = pick(choose, f"{self.name}.out", self.out), pick(choose, f"{self.name}.in", self.in_)
         out, in_, row, col = (_on(axis, nodes, n) for axis, n in zip((out, in_, row, col), self.view, strict=True))
-        return LayerPlan(out, in_, row, col, map=self.map if row or col else None, **common)
+        return LayerPlan(out, in_, row, col, map=self.map if in_ or row or col else None, **common)
 
     def params(self, plan: LayerPlan) -> Params:
         """Return the picks that come nearest to a plan of one of these layers."""
@@ -230,7 +230,7 @@ def build(model: nn.Module, example: torch.Tensor, seeds: Sequence[Plan] = (), r
             Group(
                 tuple(names),
                 view,
-                at if fully_connected else None,
+                at if fully_connected and at != (1, 1) else None,
                 axis_choices(out, [plan.out for plan in plans]),
                 axis_choices(in_, [plan.in_ for plan in plans]),
                 kernels,

@@ -63,7 +63,7 @@ class Worker:
             return False
         path = self.folder / f"{token}.lock"
         if token and path.exists():
-            with contextlib.suppress(OSError), path.open("rb") as file:
+            with contextlib.suppress(OSError), path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink(missing_ok=True)
                 return True
