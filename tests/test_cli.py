@@ -22,16 +22,13 @@ from horner.cli import _identifier, main
 from horner.data import embedded, idx
 from horner.plan import Plan
 
-<<<<<<< HEAD
-VERBS = ["train", "approximate", "presets", "zoo", "eval", "account", "export", "simulate", "bench", "demo"]
-WRITING = ["train", "approximate", "export", "demo"]
-=======
 VERBS = [
     "train",
     "approximate",
     "search",
     "sensitivity",
     "presets",
+    "zoo",
     "eval",
     "account",
     "export",
@@ -40,7 +37,6 @@ VERBS = [
     "demo",
 ]
 WRITING = ["train", "approximate", "search", "sensitivity", "export", "demo"]
->>>>>>> e6b28d6 (Search and sensitivity: documented, hardened against workers that die and storages that go away)
 GENTLE = "fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
 NOTICE = "are not the official ones"
 

@@ -216,7 +216,7 @@ def approximate(
 @app.command()
 def search(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
-    data: Data,
+    data: Annotated[str, typer.Option("--data", metavar="D", help=DATA)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder of the files found")],
     max_drop: Annotated[float, typer.Option(metavar="X", help="points of validation accuracy that may be lost")],
     objective: Annotated[
@@ -285,7 +285,7 @@ def search(
 @app.command()
 def sensitivity(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
-    data: Data,
+    data: Annotated[str, typer.Option("--data", metavar="D", help=DATA)],
     source: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
     ] = None,

@@ -69,7 +69,9 @@ def test_layers_of_one_shape_share_their_form():
     assert len(space.groups) < 10
 
 
-@pytest.mark.parametrize(("name", "shape"), [("lenet5", (1, 28, 28)), ("lenet5-caffe", (1, 28, 28))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("lenet5", (1, 28, 28)), ("lenet5-caffe-relu", (1, 28, 28)), ("resnet20", (3, 32, 32))]
+)
 def test_known_plans_are_in_the_space_exactly(name, shape):
     model = models.build(name, batch_norm=True, shape=shape)
     known = seeds.known(name, model)
@@ -89,7 +91,8 @@ def test_a_plan_for_any_network_comes_out_as_near_as_can_be():
     near = {str(c.plan): space.candidate(Picked(space.params(c))).plan for c in seeds.general()}
     assert near["dense"].layer("0").dense
     assert str(near["ranked=linear/4bit"].layer("5").ranked) == "linear/4bit"
-    assert near["out=linear/4 in=linear/4 bits=6"].layer("5") == LayerPlan(AxisPlan(1, 4), AxisPlan(1), bits=6)
+    both = near["out=linear/4 in=linear/4 bits=6"].layer("5")
+    assert both == LayerPlan(AxisPlan(1, 4), AxisPlan(1), map=(6, 6), bits=6)
 
 
 def test_what_does_not_matter_is_not_chosen():
