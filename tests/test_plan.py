@@ -132,7 +132,8 @@ ranked_plans = st.builds(RankedPlan, st.integers(0, 2), st.integers(1, 8), st.bo
     st.just(True),
     st.floats(0.01, 1.99).map(lambda dead: round(dead, 6)),
 )
-layer_plans = st.builds(LayerPlan, axis_plans, axis_plans, axis_plans, axis_plans, **common) | st.builds(
+shares = st.integers(0, 999999).map(lambda millionths: millionths / 1e6)
+layer_plans = st.builds(LayerPlan, axis_plans, axis_plans, axis_plans, axis_plans, prune=shares, **common) | st.builds(
     LayerPlan, ranked=ranked_plans, **common
 )
 patterns = st.sampled_from(["*", "conv1", "fc?", "features.0", "block[12].*", "odd-name", "awf"])
@@ -166,6 +167,9 @@ def test_both_texts_of_a_plan_parse_to_the_plan(plan):
         "ranked=linear/3level zero dead=2": "dead=2; it is above 0 and below 2",
         "ranked=linear/3level zero dead=0": "dead=0; it is above 0 and below 2",
         "ranked=linear/3level zero dead=wide": "dead=wide is not a number",
+        "prune=1": "prune=1; it is a share from 0 to below 1",
+        "prune=half": "prune=half is not a number",
+        "ranked=linear/4bit prune=0.5": "ranked weights become 0 by zero and dead",
         "zero": "zero is about ranked weights",
         "dead=1.3": "dead is about ranked weights",
         "dense in=linear": "a dense layer has no axes",

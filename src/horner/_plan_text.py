@@ -29,7 +29,8 @@ VECTORS = ("bias", "scale")
 WIDTHS = ("bits", "bias_bits", "scale_bits")
 SETTINGS = ("bits", "bias", "bias_bits", "scale", "scale_bits")
 FLAGS = ("dense", "per_filter", "zero")
-KEYS = (*AXES, "ranked", "dead", "map", *SETTINGS)
+KEYS = (*AXES, "ranked", "dead", "map", "prune", *SETTINGS)
+REALS = ("dead", "prune")
 LARGEST_FILE = 1 << 20
 
 LIKE_TOML = re.compile(r"""["']|^\s*\[[^:;]*\]\s*(#.*)?$|=\s*(true|false|\[)""", re.MULTILINE)
@@ -75,7 +76,7 @@ def write_toml(rules: Rules) -> str:
         words = _words(plan, LayerPlan() if pattern == EVERYTHING else inherited)
         if plan.dense and pattern == EVERYTHING:
             lines.append("dense = true")
-        lines += [f"{key} = {value if key in WIDTHS else json.dumps(value)}" for key, value in words.items()]
+        lines += [f"{key} = {value if key in (*WIDTHS, *REALS) else json.dumps(value)}" for key, value in words.items()]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -86,6 +87,8 @@ def _words(plan: LayerPlan, inherited: LayerPlan) -> Words:
         words["ranked"] = str(plan.ranked)
     if plan.map is not None:
         words["map"] = "{}x{}".format(*plan.map)
+    if plan.prune:
+        words["prune"] = repr(plan.prune)
     for key in SETTINGS:
         value = getattr(plan, key)
         if value != getattr(inherited, key):
@@ -146,7 +149,7 @@ def _say_toml(words: Words, key: str, value: Any, where: str) -> None:
         return
     if isinstance(value, list) and len(value) == 2 and key == "map":
         value = "{}x{}".format(*value)
-    if isinstance(value, float) and flag == "dead":
+    if isinstance(value, float) and flag in REALS:
         value = repr(value)
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise PlanError(f"{where}: {key} is a text or a whole number, not {value!r}")
@@ -223,8 +226,10 @@ def _layer(words: Words, inherited: LayerPlan, where: str) -> LayerPlan:
             given["in_"] = given.pop("in")
         if "map" in words:
             given["map"] = _map(words["map"])
+        given["prune"] = _real("prune", words, 0.0)
         if "ranked" in words:
-            given["ranked"] = _ranked(words["ranked"], "per_filter" in words, "zero" in words, _real("dead", words))
+            dead = _real("dead", words, 1.0)
+            given["ranked"] = _ranked(words["ranked"], "per_filter" in words, "zero" in words, dead)
         elif flag := next((flag for flag in ("zero", "per_filter", "dead") if flag in words), None):
             raise PlanError(f"{flag} is about ranked weights; add ranked=linear/4bit")
         plan = LayerPlan(**given)
@@ -266,10 +271,10 @@ def _map(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _real(key: str, words: Words, default: float = 1.0) -> float:
+def _real(key: str, words: Words, default: float) -> float:
     if key not in words:
         return default
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,17})?", words[key]):
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,17})?(e-\d{1,2})?", words[key]):
         raise PlanError(f"{key}={words[key]} is not a number")
     return float(words[key])
 

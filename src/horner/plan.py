@@ -172,6 +172,8 @@ class LayerPlan:
         channels of one position. A convolution has its own rows and columns and ignores it.
     bits
         Bits per stored coefficient: 2 to 16, or 32 for float.
+    prune
+        Share of the coefficients, those that bear least on the weights, that quantised training keeps at 0.
     bias, scale
         How the per-channel vectors left after folding batch normalisation follow the outputs; None stores
         every channel's own.
@@ -189,6 +191,7 @@ class LayerPlan:
     ranked: RankedPlan | None = None
     map: tuple[int, int] | None = None
     bits: int = 8
+    prune: float = 0.0
     bias: AxisPlan | None = None
     bias_bits: int = 8
     scale: AxisPlan | None = None
@@ -198,6 +201,10 @@ class LayerPlan:
         if self.ranked is not None and any(self.by_axis):
             named = " ".join(name for name, axis in zip(AXES, self.by_axis, strict=True) if axis)
             raise PlanError(f"weights follow either their position ({named}) or a ranked curve, not both")
+        if not 0 <= self.prune < 1:
+            raise PlanError(f"prune={self.prune:g}; it is a share from 0 to below 1")
+        if self.prune and self.ranked is not None:
+            raise PlanError("prune is about coefficients by position; ranked weights become 0 by zero and dead")
         if self.map is not None and (len(self.map) != 2 or min(self.map) < 1):
             raise PlanError(f"a map is (rows, columns), both positive, not {self.map}")
         for key in ("bits", "bias_bits", "scale_bits"):

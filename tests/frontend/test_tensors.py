@@ -26,7 +26,7 @@ def cores(draw):
         plan = RankedPlan(draw(st.integers(0, 2)), draw(st.integers(1, 5)), draw(st.booleans()), draw(st.booleans()))
         form = RankedWeight(plan, SHAPE)
         originals = form.right_inverse(weight)
-    core = Core(form, originals, bits, SHAPE)
+    core = Core(form, originals, bits, SHAPE, draw(st.sampled_from([0.0, 0.3, 0.9])))
     core.calibrate()
     return core
 
@@ -69,6 +69,24 @@ def test_vectors_are_stored_as_they_are_simulated(generator, axis, bits, unit, w
     with torch.no_grad():
         simulated = vector(step, whole).double().numpy()
     np.testing.assert_allclose(stored.expand() * 2.0**-shift, simulated, rtol=1e-5, atol=1e-5 * np.abs(simulated).max())
+
+
+def test_pruned_coefficients_are_those_that_bear_least_and_may_come_back():
+    weight = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    form = PositionalWeight((Axis(8, 4, 1), Axis(4), Axis(3), Axis(3)))
+    whole, pruned = (Core(form, (form.right_inverse(weight),), 14, (8, 4, 3, 3), prune) for prune in (0.0, 0.5))
+    for core in (whole, pruned):
+        core.calibrate()
+    stored, kept = (core.freeze(integer=True).core for core in (whole, pruned))
+    gone = kept == 0
+    assert gone.mean() == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_array_equal(kept[~gone], stored[~gone])
+    # four filters follow a (1, 1, 1, 1) + b (-3, -1, 1, 3)
+    effect = stored.astype(float) ** 2 * np.array([4, 20, 4, 20])[:, None, None, None]
+    effect *= 4.0 ** pruned.shifts.numpy().reshape(-1)[[0, 1, 0, 1]][:, None, None, None]
+    assert effect[gone].max() <= 1.1 * effect[~gone].min()
+    pruned(quantise=True).square().sum().backward()
+    assert (pruned.originals[0].grad[torch.from_numpy(gone)] != 0).any()
 
 
 def test_a_core_of_zeros_is_stored_as_zeros():

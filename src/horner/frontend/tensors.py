@@ -82,12 +82,30 @@ class Coefficients(nn.Module):
 
 
 class Core(Coefficients):
-    """The coefficients of a layer's weights: one learned step, a fixed shift for every family."""
+    """The coefficients of a layer's weights: one learned step, a fixed shift for every family.
 
+    Parameters
+    ----------
+    prune
+        Share of the coefficients that are stored as 0: those whose loss changes the weights least, chosen anew at
+        every step. Their gradient passes on, so that one that grows comes back (Guo et al., "Dynamic network
+        surgery", 2016).
+    """
+
+    gains: torch.Tensor
     shifts: torch.Tensor
 
-    def __init__(self, form: Form, originals: tuple[torch.Tensor, ...], bits: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        form: Form,
+        originals: tuple[torch.Tensor, ...],
+        bits: int,
+        shape: tuple[int, ...],
+        prune: float = 0.0,
+    ) -> None:
         super().__init__(form, originals, bits, shape)
+        self.prune = prune
+        self.register_buffer("gains", torch.tensor(_gains(form), dtype=torch.float64), persistent=False)
         self.log_step = nn.Parameter(torch.zeros(()))
         self.register_buffer("shifts", torch.zeros(math.prod(self.family_shape), dtype=torch.int64))
 
@@ -95,6 +113,14 @@ class Core(Coefficients):
     def step(self) -> torch.Tensor:
         """The real value of one integer step of the finest family."""
         return learned(self.log_step, self.families.numel())
+
+    def _snapped(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        snapped = super()._snapped(step, shifts)
+        pruned = int(self.prune * snapped.numel())
+        if not pruned:
+            return snapped
+        effect = self.real().detach().square() * self.gains[self.families]
+        return straight(snapped, snapped * (effect > effect.flatten().kthvalue(pruned).values))
 
     @torch.no_grad()
     def calibrate(self) -> None:
@@ -105,7 +131,7 @@ class Core(Coefficients):
         octaves = np.zeros((FINENESS, count), np.int64)  # of every family's best step, if the common one is 2**(k/16)
         errors = np.zeros(FINENESS)
         known = np.zeros(count, bool)
-        for family, gain in enumerate(_gains(self.form)):
+        for family, gain in enumerate(self.gains.tolist()):
             values = real[self.families == family]
             largest = reach(values, low, high) if len(values) else 0.0
             if largest <= 0.0:
@@ -137,7 +163,7 @@ class Core(Coefficients):
         """Return the logarithm of the best common step if shifts are the usual ones, and its error of the weights."""
         shifts = torch.exp2(torch.from_numpy(usual_shifts(_axes(self.form)).ravel()).double()).to(real.device)
         scaled = real / shifts[self.families]
-        gains = torch.tensor(_gains(self.form), dtype=torch.float64, device=real.device) * shifts**2
+        gains = self.gains * shifts**2
         largest = reach(scaled, *self.limits)
         if largest <= 0.0:
             return None
@@ -250,6 +276,6 @@ def _gains(form: Form) -> list[float]:
     gains = np.ones(1)
     for axis in _axes(form):
         _, size, _ = axis.runs[0]
-        basis = np.ones((1, 1)) if axis.dense else Axis(size, degree=axis.degree, nodes=axis.nodes).matrix
+        basis = np.ones((1, 1)) if axis.dense else Axis(size, degree=axis.degree, nodes=axis.nodes).stored
         gains = np.outer(gains, (basis.astype(float) ** 2).sum(0)).ravel()
     return [float(gain) for gain in gains]

@@ -28,6 +28,10 @@ Params = dict[str, Any]
 T = TypeVar("T")
 
 BITS = (8, 7, 6, 5, 4, 3)
+COEFFICIENT_BITS = (*BITS, 2)
+"""With 2, a coefficient by position is a level by rank at once: one of four, on a straight line."""
+PRUNE = (0.0, 0.2, 0.4, 0.6)
+"""Share of the coefficients that are 0."""
 LEVEL_COUNTS = (256, 64, 32, 16, 8, 6, 4, 3, 2)
 ZEROS: dict[str, dict[str, Any]] = {"none": {}, "zero": {"zero": True}, "dead zone": {"zero": True, "dead": 1.3}}
 """Whether a level means the weight 0, and whether more than its share of weights take it."""
@@ -115,18 +119,23 @@ class Group:
     def plan(self, choose: Choose, nodes: Nodes, vector_bits: int) -> LayerPlan:
         """Return the plan of these layers."""
         bias, scale = pick(choose, f"{self.name}.vectors", self.vectors)
-        common: dict[str, Any] = {"bits": pick(choose, f"{self.name}.bits", BITS), "bias": bias, "scale": scale}
+        common: dict[str, Any] = {
+            "bits": pick(choose, f"{self.name}.bits", COEFFICIENT_BITS),
+            "bias": bias,
+            "scale": scale,
+        }
         common |= {"bias_bits": vector_bits, "scale_bits": vector_bits}
         if choose.among(f"{self.name}.form", (AXES, LEVELS)) == LEVELS:
             return LayerPlan(ranked=self._ranked(choose), **common)
         row, col = pick(choose, f"{self.name}.kernel", self.kernel)
         out, in_ = pick(choose, f"{self.name}.out", self.out), pick(choose, f"{self.name}.in", self.in_)
         out, in_, row, col = (_on(axis, nodes, n) for axis, n in zip((out, in_, row, col), self.view, strict=True))
-        return LayerPlan(out, in_, row, col, map=self.map if in_ or row or col else None, **common)
+        prune = pick(choose, f"{self.name}.prune", PRUNE)
+        return LayerPlan(out, in_, row, col, map=self.map if in_ or row or col else None, prune=prune, **common)
 
     def params(self, plan: LayerPlan) -> Params:
         """Return the picks that come nearest to a plan of one of these layers."""
-        picks: Params = {"bits": _nearest(BITS, plan.bits), "form": LEVELS if plan.ranked else AXES}
+        picks: Params = {"bits": _nearest(COEFFICIENT_BITS, plan.bits), "form": LEVELS if plan.ranked else AXES}
         picks["vectors"] = _nearest_pair(self.vectors, (plan.bias, plan.scale), (self.view[0],) * 2)
         if plan.ranked:
             ranked = plan.ranked
@@ -138,6 +147,7 @@ class Group:
             picks["out"] = _nearest_axis(self.out, plan.out, out)
             picks["in"] = _nearest_axis(self.in_, plan.in_, in_)
             picks["kernel"] = _nearest_pair(self.kernel, (plan.row, plan.col), (row, col))
+            picks["prune"] = _nearest(PRUNE, plan.prune)
         return {f"{self.name}.{key}": value for key, value in picks.items()}
 
     def _ranked(self, choose: Choose) -> RankedPlan:
