@@ -51,3 +51,7 @@ class SearchError(HornerError):
 
 class SimulationError(HornerError):
     """The emulated chip stopped, or computed something else than the reference."""
+
+
+class ArchitectureError(HornerError):
+    """An architecture makes no sense, or cannot do a layer."""

@@ -1,0 +1,1 @@
+"""Arrays of processing elements: what a network costs on them."""

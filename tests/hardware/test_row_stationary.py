@@ -1,0 +1,109 @@
+"""The published chip: Chen, Krishna, Emer, Sze, "Eyeriss", IEEE JSSC 52(1), 2017, tables III and V."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from horner.errors import ArchitectureError
+from horner.hardware import architecture
+from horner.hardware.row_stationary import Mapping, buffer_words, check, cost, mappings, merit, search
+from horner.hardware.shape import ConvShape
+
+EYERISS = architecture.load("eyeriss")
+BATCH = 4
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of tables III and V; kilobytes of the buffer are of 1,024 bytes, those of traffic of 10**6."""
+
+    shape: ConvShape
+    mapping: Mapping
+    ifmap_kb: float
+    psum_kb: float
+    active: int
+    processing_ms: float
+    buffer_mb: float
+    dram_mb: float
+
+
+def layer(name, filters, channels, kernel, size, stride=1, padding=0, groups=1, zeros=(0.0, 0.0)):
+    return ConvShape(
+        name=name,
+        filters=filters,
+        channels=channels,
+        kernel=(kernel, kernel),
+        size=(size, size),
+        stride=stride,
+        padding=(padding, padding),
+        groups=groups,
+        zeros_in=zeros[0],
+        zeros_out=zeros[1],
+    )
+
+
+# zeros written are those that the next layer reads; of the last one, which the table does not say, those it reads
+EYERISS_JSSC17_TABLE_V = [
+    Published(
+        layer("CONV1", 96, 3, 11, 227, 4, zeros=(0.0001, 0.387)), Mapping(96, 1, 7, 16, 1, 1, 2),
+        15.5, 72.2, 154, 16.5, 18.5, 5.0,
+    ),
+    Published(
+        layer("CONV2", 256, 96, 5, 27, 1, 2, 2, (0.387, 0.725)), Mapping(64, 1, 27, 16, 2, 1, 1),
+        3.8, 91.1, 135, 39.2, 77.6, 4.0,
+    ),
+    Published(
+        layer("CONV3", 384, 256, 3, 13, 1, 1, 1, (0.725, 0.793)), Mapping(64, 4, 13, 16, 4, 1, 4),
+        7.0, 84.5, 156, 21.8, 50.2, 3.0,
+    ),
+    Published(
+        layer("CONV4", 384, 384, 3, 13, 1, 1, 2, (0.793, 0.776)), Mapping(64, 4, 13, 16, 3, 2, 2),
+        10.5, 84.5, 156, 16.0, 37.4, 2.1,
+    ),
+    Published(
+        layer("CONV5", 256, 384, 3, 13, 1, 1, 2, (0.776, 0.776)), Mapping(64, 4, 13, 16, 3, 2, 2),
+        10.5, 84.5, 156, 10.0, 24.9, 1.3,
+    ),
+]  # fmt: skip
+each_layer = pytest.mark.parametrize("row", EYERISS_JSSC17_TABLE_V, ids=lambda row: row.shape.name)
+
+
+def megabytes(words):
+    return words * EYERISS.word_bytes / MB
+
+
+def milliseconds(cycles):
+    return cycles / EYERISS.clock_mhz / 1e3
+
+
+@each_layer
+def test_the_published_mapping_takes_the_published_buffer_and_pes(row):
+    check(row.shape, EYERISS, row.mapping, BATCH)
+    ifmap, psum = (words * EYERISS.word_bytes / 1024 for words in buffer_words(row.shape, row.mapping))
+    assert (round(ifmap, 1), round(psum, 1)) == (row.ifmap_kb, row.psum_kb)
+    assert cost(row.shape, EYERISS, row.mapping, BATCH).active == row.active
+
+
+@each_layer
+def test_time_and_traffic_of_every_layer_are_near_the_measured_ones(row):
+    found = cost(row.shape, EYERISS, row.mapping, BATCH)
+    assert milliseconds(found.cycles.processing) == pytest.approx(row.processing_ms, rel=0.10)
+    assert row.buffer_mb / 1.5 <= megabytes(found.accesses.buffer) <= row.buffer_mb * 1.5
+    assert row.dram_mb / 1.3 <= megabytes(found.accesses.dram) <= row.dram_mb * 1.3
+
+
+def test_time_and_traffic_in_all_are_near_the_measured_ones():
+    found = [cost(row.shape, EYERISS, row.mapping, BATCH) for row in EYERISS_JSSC17_TABLE_V]
+    assert milliseconds(sum(one.cycles.processing for one in found)) == pytest.approx(103.5, rel=0.05)
+    assert megabytes(sum(one.accesses.buffer for one in found)) == pytest.approx(208.5, rel=0.15)
+    assert megabytes(sum(one.accesses.dram for one in found)) == pytest.approx(15.4, rel=0.15)
+    assert sum(one.macs for one in found) == pytest.approx(2.66e9, rel=0.01)
+
+
+@each_layer
+def test_the_mapping_found_is_at_least_as_good_as_the_published_one(row):
+    compare = merit(EYERISS)
+    assert compare(search(row.shape, EYERISS, BATCH)) <= compare(cost(row.shape, EYERISS, row.mapping, BATCH))
