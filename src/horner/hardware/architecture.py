@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from importlib import resources
@@ -16,11 +17,7 @@ LARGEST_FILE = 1 << 16
 KILOBYTE = 1024
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Scratchpad(_Table):
+class Scratchpad(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Words that one processing element holds of filters, of feature maps and of partial sums."""
 
     filter: int
@@ -28,21 +25,21 @@ class Scratchpad(_Table):
     psum: int
 
 
-class Buffer(_Table):
+class Buffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The global buffer, and the part of it that is set aside for filters, in units of 1,024 bytes."""
 
     kilobytes: float
     filter_kilobytes: float = 0.0
 
 
-class Bandwidth(_Table):
+class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Words per cycle that the global buffer and DRAM deliver or take."""
 
     buffer: float
     dram: float
 
 
-class Energy(_Table):
+class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Energy per access of one word, by where it lies, in units of a multiply-accumulate's."""
 
     mac: float = 1.0
@@ -52,7 +49,7 @@ class Energy(_Table):
     dram: float = 200.0
 
 
-class Architecture(_Table):
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An array of processing elements (PEs) with its memories.
 
     Parameters
@@ -145,27 +142,22 @@ def parse(content: bytes, where: str) -> Architecture:
 
 
 def _check(arch: Architecture, where: str) -> None:
-    least_of = {
-        "rows": (arch.rows, 1),
-        "columns": (arch.columns, 1),
-        "word_bits": (arch.word_bits, 1),
-        "scratchpad.filter": (arch.scratchpad.filter, 1),
-        "scratchpad.ifmap": (arch.scratchpad.ifmap, 1),
-        "scratchpad.psum": (arch.scratchpad.psum, 1),
-    }
-    for name, (value, least) in least_of.items():
-        if value < least:
-            raise ArchitectureError(f"{where}: {name} = {value}; it is at least {least}")
-    positive = {"clock_mhz": arch.clock_mhz, "bandwidth.buffer": arch.bandwidth.buffer}
-    positive |= {"bandwidth.dram": arch.bandwidth.dram, "buffer.kilobytes": arch.buffer.kilobytes}
-    for name, value in positive.items():
-        if not 0 < value < float("inf"):
-            raise ArchitectureError(f"{where}: {name} = {value}; it is positive and finite")
-    for name, value in msgspec.structs.asdict(arch.energy).items():
-        if not 0 <= value < float("inf"):
-            raise ArchitectureError(f"{where}: energy.{name} = {value}; it is not negative and finite")
+    pad, rates = arch.scratchpad, arch.bandwidth
+    counts = {"rows": arch.rows, "columns": arch.columns, "word_bits": arch.word_bits}
+    counts |= {f"scratchpad.{name}": getattr(pad, name) for name in ("filter", "ifmap", "psum")}
+    for name, count in counts.items():
+        if count < 1:
+            raise ArchitectureError(f"{where}: {name} = {count}; it is at least 1")
+    sizes = {"clock_mhz": arch.clock_mhz, "buffer.kilobytes": arch.buffer.kilobytes}
+    sizes |= {"bandwidth.buffer": rates.buffer, "bandwidth.dram": rates.dram}
+    for name, size in sizes.items():
+        if not 0 < size < math.inf:
+            raise ArchitectureError(f"{where}: {name} = {size}; it is positive and finite")
+    for name, price in msgspec.structs.asdict(arch.energy).items():
+        if not 0 <= price < math.inf:
+            raise ArchitectureError(f"{where}: energy.{name} = {price}; it is finite and not negative")
     if not 0 <= arch.buffer.filter_kilobytes < arch.buffer.kilobytes:
         raise ArchitectureError(
-            f"{where}: buffer.filter_kilobytes = {arch.buffer.filter_kilobytes}; it is part of the buffer's "
-            f"{arch.buffer.kilobytes}"
+            f"{where}: buffer.filter_kilobytes = {arch.buffer.filter_kilobytes}; it is less than the buffer's "
+            f"kilobytes, {arch.buffer.kilobytes}, which it is part of"
         )

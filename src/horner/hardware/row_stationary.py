@@ -128,9 +128,9 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
         buffer=buffer_pixels + buffer_sums,
         dram=dram_filters + coded,
     )
-    first = buffer_words(shape, mapping)[0] + mapping.p * mapping.t * mapping.q * mapping.r * (
-        kernel_rows * kernel_columns
-    )
+    first = buffer_words(shape, mapping)[0] + min(mapping.p * mapping.t, filters) * min(
+        mapping.q * mapping.r, channels
+    ) * (kernel_rows * kernel_columns)
     cycles = Cycles(
         processing,
         round(accesses.buffer / arch.bandwidth.buffer),
@@ -138,9 +138,7 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
         round(first / arch.bandwidth.dram),
     )
     active = kernel_rows * mapping.e * mapping.r * mapping.t
-    return LayerCost(
-        shape.name, macs, active, cycles, accesses, dram_filters + dram_pixels + sums, asdict(mapping)
-    )
+    return LayerCost(shape.name, macs, active, cycles, accesses, dram_filters + dram_pixels + sums, asdict(mapping))
 
 
 def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[Mapping]:
@@ -169,10 +167,10 @@ def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[M
         for r in range(1, min(room, channels) + 1):
             for q in _even(-(-channels // r), min(pad.ifmap, pad.filter) // columns):
                 for t in range(1, min(room // r, filters) + 1):
-                    for p in _even(-(-filters // t), min(pad.psum, pad.filter // (q * columns))):
-                        for n in images:
-                            if m := _most_filters(shape, arch, e, p, q, r, t, n):
-                                yield Mapping(m, n, e, p, q, r, t)
+                    p = _even(-(-filters // t), min(pad.psum, pad.filter // (q * columns)))[-1]
+                    for n in images:
+                        if m := _most_filters(shape, arch, e, p, q, r, t, n):
+                            yield Mapping(m, n, e, p, q, r, t)
 
 
 def search(shape: ConvShape, arch: Architecture, batch: int = 1) -> LayerCost:
@@ -183,7 +181,9 @@ def search(shape: ConvShape, arch: Architecture, batch: int = 1) -> LayerCost:
     ArchitectureError
         When there is none.
     """
-    best = min((cost(shape, arch, mapping, batch) for mapping in mappings(shape, arch, batch)), key=merit(arch), default=None)
+    best = min(
+        (cost(shape, arch, mapping, batch) for mapping in mappings(shape, arch, batch)), key=merit(arch), default=None
+    )
     if best is None:
         raise ArchitectureError(
             f"{shape.name}: one row of {shape.outputs[1]} partial sums and the input rows it needs exceed "
@@ -229,5 +229,3 @@ def _inside(shape: ConvShape, strips: list[int]) -> Iterator[int]:
         stop = start + shape.rows_read(rows)
         yield min(stop, shape.size[0]) - max(start, 0)
         start += rows * shape.stride
-
-
