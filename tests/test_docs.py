@@ -21,7 +21,14 @@ from horner._plan_text import FLAGS, KEYS, PRESETS
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 MATCHING = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-RUN = ("README.md", "docs/concepts.md", "docs/microcontrollers.md", "docs/plans.md", "docs/tutorial.md")
+RUN = (
+    "README.md",
+    "docs/concepts.md",
+    "docs/hardware.md",
+    "docs/microcontrollers.md",
+    "docs/plans.md",
+    "docs/tutorial.md",
+)
 
 
 @dataclass(frozen=True)
