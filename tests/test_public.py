@@ -27,7 +27,7 @@ FUNCTIONS = [
     "to_program",
 ]
 CLASSES = ["Plan", "Program"]
-PACKAGES = ["backends", "data", "models", "training"]
+PACKAGES = ["backends", "data", "hardware", "models", "training"]
 ERRORS = [name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)]
 
 

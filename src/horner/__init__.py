@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from horner.errors import (
+    ArchitectureError,
     CompileError,
     DataError,
     FileError,
@@ -24,7 +25,7 @@ from horner.errors import (
 )
 
 if TYPE_CHECKING:
-    from horner import backends, data, models, training
+    from horner import backends, data, hardware, models, training
     from horner.approximation.api import approximate_, fold_
     from horner.approximation.arrange import arrange_
     from horner.approximation.fit import fit_
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArchitectureError",
     "CompileError",
     "DataError",
     "FileError",
@@ -62,6 +64,7 @@ __all__ = [
     "data",
     "fit_",
     "fold_",
+    "hardware",
     "load",
     "models",
     "quantised",
@@ -84,7 +87,7 @@ _HOMES = {
     "save": "horner.program.file",
     "to_program": "horner.frontend.convert",
 }
-_PACKAGES = ("backends", "data", "models", "training")
+_PACKAGES = ("backends", "data", "hardware", "models", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,1 +1,8 @@
-"""Arrays of processing elements: what a network costs on them."""
+"""Arrays of processing elements: what layers cost on them, level by level. docs/hardware.md has the formulas."""
+
+from horner.hardware import architecture, row_stationary
+from horner.hardware.architecture import Architecture
+from horner.hardware.cost import Accesses, Cycles, LayerCost
+from horner.hardware.shape import ConvShape
+
+__all__ = ["Accesses", "Architecture", "ConvShape", "Cycles", "LayerCost", "architecture", "row_stationary"]
