@@ -37,6 +37,9 @@ FileData = Annotated[
     str | None,
     typer.Option("--data", metavar="D", help=f"{DATA}; default, for what the zoo has: what it was trained on"),
 ]
+From = Annotated[
+    Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="folder that holds the sets in their official forms (or HORNER_DATA)"),
@@ -129,9 +132,7 @@ def approximate(
         str | None, typer.Option(metavar="P", help="a .toml file, or text as 'out=linear/4 in=linear/4'")
     ] = None,
     preset: PresetName = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
-    ] = None,
+    source: From = None,
     bits: Annotated[
         int | None, typer.Option(min=2, max=16, metavar="N", help="per coefficient, where the plan names none [8]")
     ] = None,
@@ -229,9 +230,7 @@ def search(
         typer.Option(metavar="URL", help="database or .journal file that workers share; default: study.db in DIR"),
     ] = None,
     study: Annotated[str, typer.Option(metavar="NAME", help="of the study in the storage")] = "horner",
-    source: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
-    ] = None,
+    source: From = None,
     data_dir: DataDir = None,
     size: Size = None,
     channels: Channels = None,
@@ -286,9 +285,7 @@ def search(
 def sensitivity(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
     data: Annotated[str, typer.Option("--data", metavar="D", help=DATA)],
-    source: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="the dense network, of `horner train`; else trained")
-    ] = None,
+    source: From = None,
     plan: Annotated[
         str | None, typer.Option(metavar="P", help="try what it says of each layer, instead of a set of forms")
     ] = None,

@@ -20,9 +20,6 @@ class Accesses:
     buffer: float = 0.0
     dram: float = 0.0
 
-    def __add__(self, other: Accesses) -> Accesses:
-        return Accesses(*(getattr(self, level) + getattr(other, level) for level in LEVELS))
-
 
 @dataclass(frozen=True)
 class Cycles:
@@ -60,6 +57,8 @@ class LayerCost:
 
     Parameters
     ----------
+    mapping
+        How the layer was cut, by the letters of the dataflow.
     macs
         Multiplications with their additions that the array does.
     active

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class ConvShape:
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         rows, columns = self.outputs
-        return self.filters * (self.channels // self.groups) * self.kernel[0] * self.kernel[1] * rows * columns
+        return self.weights * rows * columns
 
     @property
     def weights(self) -> int:
@@ -69,7 +69,3 @@ class ConvShape:
     def columns_read(self) -> int:
         """Columns of the padded input that the output is computed from."""
         return (self.outputs[1] - 1) * self.stride + self.kernel[1]
-
-    def with_zeros(self, zeros_in: float, zeros_out: float) -> ConvShape:
-        """Return the shape with other shares of zeros."""
-        return replace(self, zeros_in=zeros_in, zeros_out=zeros_out)
