@@ -19,6 +19,9 @@ BETAS, EPS = (0.9, 0.99), 1e-8
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     """Return a matrix with the same singular vectors, all singular values near 1.
 
+    The polynomials are of the matrix times its own transpose, so all of them are multiplied together on the shorter
+    side alone and meet the matrix once: for 512 filters of 4,608 weights, a third of the time of applying each.
+
     >>> u = orthogonalised(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.1, 0.0]]))
     >>> bool(((torch.linalg.svdvals(u) - 1).abs() < 0.35).all())
     True
@@ -27,9 +30,13 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-12)
+    gram, whole = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = b * gram + c * gram @ gram
+        factor.diagonal().add_(a)
+        gram = factor @ gram @ factor
+        whole = factor @ whole
+    x = whole @ x
     return x.T if tall else x
 
 
