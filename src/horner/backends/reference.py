@@ -201,20 +201,27 @@ def _by_level(conv: Conv, inputs: np.ndarray, matrix: np.ndarray, result: Value)
     _, out_height, out_width = result.shape
     x = _taps(inputs, 2, weights.shape[ROW], out_height, conv.stride[0], conv.padding[0], conv.dilation[0])
     x = _taps(x, 4, weights.shape[COL], out_width, conv.stride[1], conv.padding[1], conv.dilation[1])
-    x = x.transpose(0, 1, 2, 4, 3, 5).reshape(n, conv.groups, -1, out_height, out_width)
-    curves = np.broadcast_to(matrix, (filters, matrix.shape[1]))
-    outputs = []
-    for number in range(filters):
-        taps = x[:, number // (filters // conv.groups)]
-        levels = weights.levels[number].ravel()
-        sums = []
-        for level in range(int(weights.zero), 1 << weights.level_bits):
-            of_level = [taps[:, int(i)] for i in np.flatnonzero(levels == level)]
-            sums.append(functools.reduce(lambda a, b: a + b, of_level) if of_level else np.zeros_like(taps[:, 0]))
-        gathered = weights.curve.gather(sums)
-        products = [value * curves[number, order] for order, value in enumerate(gathered)]
-        outputs.append(functools.reduce(lambda a, b: a + b, products))
-    return np.stack(outputs, 1)
+    # n, group, channel, row tap, output row, column tap, output column -> taps against positions
+    terms = weights.levels[0].size
+    x = x.reshape(n, conv.groups, -1, *x.shape[2:]).transpose(0, 1, 2, 3, 5, 4, 6)
+    x = x.reshape(n, conv.groups, terms, out_height * out_width)
+    levels = weights.levels.reshape(conv.groups, -1, terms)
+    sums = [_chosen(levels == level, x) for level in range(int(weights.zero), 1 << weights.level_bits)]
+    curves = np.broadcast_to(matrix, (filters, matrix.shape[1])).reshape(conv.groups, -1, matrix.shape[1], 1)
+    products = [value * curves[:, :, order] for order, value in enumerate(weights.curve.gather(sums))]
+    return functools.reduce(lambda a, b: a + b, products).reshape(n, filters, out_height, out_width)
+
+
+def _chosen(choice: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Sum the terms chosen by each filter, ``(groups, filters, terms)``, of ``(n, groups, terms, positions)``."""
+    if isinstance(x, np.ndarray):  # the fastest way to add: a product with zeros and ones
+        return choice.astype(x.dtype) @ x
+    sums = []
+    for group, filters in enumerate(choice):
+        for terms in filters:
+            parts = [x[:, group, int(i)] for i in np.flatnonzero(terms)]
+            sums.append(functools.reduce(lambda a, b: a + b, parts) if parts else np.zeros_like(x[:, group, 0]))
+    return np.stack(sums, 1).reshape(len(x), *choice.shape[:2], -1)
 
 
 def _taps(x: np.ndarray, at: int, kernel: int, outputs: int, stride: int, padding: int, dilation: int) -> np.ndarray:
