@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,7 +174,8 @@ def test_the_version_is_printed():
         (["export", "m.horner", "--to", "safetensors", "-o", "x", "--target", "cortex-m4"], "are of --to c"),
         (["export", "m.horner", "--to", "c", "-o", "x", "--optimise", "O3"], "--optimise"),
         (["export", "m.horner", "--to", "c", "-o", "x", "--layout", "make"], "--layout"),
-        (["simulate", "m.horner", "--data", "mnist"], "Missing option '--target'"),
+        (["simulate", "m.horner", "--data", "mnist"], "give --target (a chip) or --arch"),
+        (["simulate", "m.horner", "--target", "cortex-m4", "--arch", "reuse"], "give --target (a chip) or --arch"),
         (["simulate", "m.horner", "--target", "cortex-m4", "--data", "mnist", "-n", "0"], "-n"),
         (["bench"], "give a file to time, or --calibrate and no file"),
         (["bench", "m.horner", "--calibrate"], "give a file to time, or --calibrate and no file"),
@@ -275,6 +277,28 @@ def test_export_for_a_chip_knows_flash_and_ram_and_the_emulator_agrees(program, 
     )
     assert "Instructions, not cycles" in evaluated.out
     assert re.search(r"^accuracy on them: \d+\.\d\d %$", evaluated.out, re.MULTILINE)
+
+
+def test_an_array_is_modelled_and_what_zeros_save_is_measured_on_images(program, data_dir, tmp_path):
+    run = ["simulate", program, "--arch"]
+    eyeriss, reuse = (horner(*run, name, "--json").json for name in ("eyeriss", "reuse"))
+    assert eyeriss["total"]["additions"] == 0 < reuse["total"]["additions"]
+    assert reuse["total"]["macs"] < eyeriss["total"]["macs"]
+    assert reuse["total"]["cycles"] < eyeriss["total"]["cycles"]
+    assert sum(reuse["total"]["energy"].values()) < sum(eyeriss["total"]["energy"].values())
+    assert reuse["total"]["dram_bytes"] == reuse["total"]["dram_bytes_uncoded"]
+    data = ["--data", "mnist", "--data-dir", data_dir, "-n", 5]
+    coded = horner(*run, "reuse", *data, "--json").json["total"]
+    assert coded["dram_bytes"] < coded["dram_bytes_uncoded"]
+    table = horner(*run, "reuse", *data).out
+    assert f"DRAM {coded['dram_bytes']:,.0f} bytes, {coded['dram_bytes_uncoded']:,.0f} without" in table
+    assert "linear3" in table
+    small = tmp_path / "small.toml"
+    text = (resources.files("horner.hardware") / "arch" / "reuse.toml").read_text()
+    small.write_text(text.replace("rows = 12", "rows = 2"))
+    complaint = horner(*run, small).complaint
+    assert re.search(r"conv\d|linear\d", complaint)
+    assert "does not fit the array's rows = 2; enlarge it" in complaint
 
 
 def test_a_network_is_timed_whole_and_layer_by_layer(program):
@@ -487,6 +511,7 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
             ["simulate", program, "--target", "pdp11", *mnist],
             "no target 'pdp11'; choose from .*wasm32",
         ),
+        "array": (["simulate", program, "--arch", "tpu"], "no architecture 'tpu'; there are eyeriss, reuse, or give"),
         "simulated colours": (
             ["simulate", program, "--target", "cortex-m4", "--data", f"folder:{pictures}"],
             f"{program} reads images of 1x28x28 .* are 3x32x32; --size 28x28 --channels 1 converts them",

@@ -452,7 +452,11 @@ def export(
 @app.command()
 def simulate(
     file: File,
-    target: Annotated[str, typer.Option("--target", metavar="T", help=TARGETS)],
+    target: Annotated[str | None, typer.Option("--target", metavar="T", help=TARGETS)] = None,
+    arch: Annotated[
+        str | None, typer.Option(metavar="A", help="eyeriss, reuse, or a .toml: an array of processing elements")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="images that an array takes together")] = 1,
     data: FileData = None,
     optimise: Optimise = None,
     count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="images, the first of the split")] = 100,
@@ -462,19 +466,29 @@ def simulate(
     channels: Channels = None,
     as_json: Json = False,
 ) -> None:
-    """Run images on an emulated chip: outputs compared with the reference, instructions counted, stack measured.
+    """Run images on an emulated chip (--target), or model an array of processing elements (--arch).
 
-    Instructions are not cycles: an emulator has no pipeline, no flash and no bus to wait for.
+    On a chip outputs are compared with the reference, instructions counted and the stack is measured. Instructions are
+    not cycles: an emulator has no pipeline, no flash and no bus to wait for. Of an array the model gives cycles, the
+    accesses at every level and energy; with --data, zeros among activations are measured for run-length coding.
     """
+    if (target is None) == (arch is None):
+        raise typer.BadParameter("give --target (a chip) or --arch (an array of processing elements)")
     from horner.backends.c.firmware import simulate as run
     from horner.data.progress import counting
     from horner.evaluation import accuracy, expect_fit
     from horner.program.file import load
 
-    program, chip = load(file), _chip(target, optimise)
-    images = _load(data or _trained_on(file), data_dir, size, channels)
-    expect_fit(str(file), program.input.shape, program.output.size, images)
-    part = getattr(images, split).take(count)
+    program = load(file)
+    chip = _chip(target, optimise) if target else None
+    part = None
+    if chip or data:
+        images = _load(data or _trained_on(file), data_dir, size, channels)
+        expect_fit(str(file), program.input.shape, program.output.size, images)
+        part = getattr(images, split).take(count)
+    if chip is None or part is None:
+        _simulate_array(program, str(arch), batch, part, as_json)
+        return
     with counting(f"simulating {chip.title}") as report:
         result = run(program, part.images, chip, _identifier(file.stem), report)
     right = accuracy(result.outputs, part.labels)
@@ -636,6 +650,18 @@ def _chip(name: str, optimise: Literal["size", "speed"] | None) -> Any:
 
     chip = target(name)
     return dataclasses.replace(chip, optimise=OPTIMISE[optimise]) if optimise else chip
+
+
+def _simulate_array(program: Any, arch: str, batch: int, part: Any, as_json: bool) -> None:
+    """Print what a program costs on an array."""
+    from horner.hardware import architecture
+    from horner.hardware.simulation import simulate
+
+    result = simulate(program, architecture.load(arch), batch, part.images if part else None)
+    if as_json:
+        print(json.dumps({"arch": arch, **result.to_dict()}))
+    else:
+        _print(result.table())
 
 
 def _identifier(stem: str) -> str:

@@ -3,6 +3,18 @@
 from horner.hardware import architecture, row_stationary
 from horner.hardware.architecture import Architecture
 from horner.hardware.cost import Accesses, Cycles, LayerCost
-from horner.hardware.shape import ConvShape
+from horner.hardware.shape import ConvShape, Core
+from horner.hardware.simulation import Simulation, simulate
 
-__all__ = ["Accesses", "Architecture", "ConvShape", "Cycles", "LayerCost", "architecture", "row_stationary"]
+__all__ = [
+    "Accesses",
+    "Architecture",
+    "ConvShape",
+    "Core",
+    "Cycles",
+    "LayerCost",
+    "Simulation",
+    "architecture",
+    "row_stationary",
+    "simulate",
+]

@@ -40,9 +40,14 @@ class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Energy per access of one word, by where it lies, in units of a multiply-accumulate's."""
+    """Energy per access of one word, by where it lies, in units of a multiply-accumulate's.
+
+    An addition outside of the PEs counts as a whole multiply-accumulate unless a file says better: that favours the
+    array which has none.
+    """
 
     mac: float = 1.0
+    add: float = 1.0
     register_file: float = 1.0
     inter_pe: float = 2.0
     buffer: float = 6.0
@@ -58,6 +63,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         PEs.
     word_bits
         Width of an activation, a weight and a partial sum in every memory.
+    reuses
+        Whether gather units stand between the buffer and the PEs, and a spread unit behind the partial sums.
     clock_mhz
         Cycles per microsecond.
 
@@ -76,6 +83,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     bandwidth: Bandwidth
     energy: Energy = Energy()
     word_bits: int = 16
+    reuses: bool = False
 
     @property
     def pes(self) -> int:
@@ -97,7 +105,7 @@ def names() -> list[str]:
     """Return the names of the architectures that come along.
 
     >>> names()
-    ['eyeriss']
+    ['eyeriss', 'reuse']
     """
     folder = resources.files(__package__) / "arch"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -113,9 +121,9 @@ def load(source: str | os.PathLike[str]) -> Architecture:
     FileError
         When the file cannot be read.
 
-    >>> load("eyerise")
+    >>> load("tpu")
     Traceback (most recent call last):
-    horner.errors.ArchitectureError: no architecture 'eyerise'; there are eyeriss, or give a file that ends in .toml
+    horner.errors.ArchitectureError: no architecture 'tpu'; there are eyeriss, reuse, or give a file that ends in .toml
     """
     text = os.fspath(source)
     if text in names():

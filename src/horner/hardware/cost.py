@@ -67,6 +67,8 @@ class LayerCost:
         DRAM run-length coded, where that is shorter.
     dram_uncoded
         Words of DRAM without run-length coding.
+    additions
+        Of gather and spread units, where sums are reused.
     """
 
     name: str
@@ -76,6 +78,7 @@ class LayerCost:
     accesses: Accesses
     dram_uncoded: float
     mapping: dict[str, int] = field(default_factory=dict)
+    additions: int = 0
 
     def utilisation(self, arch: Architecture) -> float:
         """Part of the array's multiply-accumulates that do something."""
@@ -84,6 +87,6 @@ class LayerCost:
     def energy(self, arch: Architecture) -> dict[str, float]:
         """Energy by level, in multiply-accumulates."""
         prices = msgspec.structs.asdict(arch.energy)
-        return {"mac": self.macs * prices["mac"]} | {
+        return {"mac": self.macs * prices["mac"], "add": self.additions * prices["add"]} | {
             level: getattr(self.accesses, level) * prices[level] for level in LEVELS
         }

@@ -3,10 +3,14 @@
 A PE convolves one row of the filter with one row of the input. A *set* of R x e PEs computes e rows of the output, for
 p filters and q channels; the array holds r sets of other channels and t sets of other filters at a time. One *pass*
 takes n images; the buffer keeps partial sums of m filters until all channels are added up.
+
+An array that reuses sums is the same array with gather units between buffer and PEs, and a spread unit behind the
+partial sums: what is cut and multiplied is then the core of the layer, rows and columns of gathered sums.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -14,10 +18,13 @@ from horner.errors import ArchitectureError
 from horner.hardware.architecture import Architecture
 from horner.hardware.coding import coded_ratio
 from horner.hardware.cost import Accesses, Cycles, LayerCost
-from horner.hardware.shape import ConvShape
+from horner.hardware.shape import ConvShape, Core
 
 RF_PER_MAC = 4
 """Of the scratchpads: a weight and a pixel read, a partial sum read and written."""
+
+RF_PER_ADDITION = 3
+"""Of the registers in gather and spread units: two sums read, one written."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,20 @@ def buffer_words(shape: ConvShape, mapping: Mapping) -> tuple[int, int]:
     >>> [round(2 * words / 1024, 1) for words in buffer_words(conv2, Mapping(64, 1, 27, 16, 2, 1, 1))]
     [3.8, 91.1]
     """
-    channels = min(mapping.q * mapping.r, shape.channels // shape.groups)
+    channels = math.ceil(min(mapping.q * mapping.r, shape.core.channels) * shape.pixels_per_channel)
     ifmap = channels * mapping.n * shape.rows_read(mapping.e) * shape.columns_read
     return ifmap, mapping.m * mapping.n * mapping.e * shape.outputs[1]
 
 
 def check(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int) -> None:
     """Raise an `ArchitectureError` that names the limit which a mapping exceeds."""
-    (rows, columns), pad = shape.kernel, arch.scratchpad
-    filters = shape.filters // shape.groups
+    core, pad = shape.core, arch.scratchpad
+    (rows, columns), filters = core.kernel, core.filters // shape.groups
+    if not _whole_segments(core, mapping.q * mapping.r):
+        raise ArchitectureError(
+            f"{shape.name}: q r = {mapping.q * mapping.r} of mapping {mapping} is no multiple of {core.terms}, the "
+            "sums of a segment of channels"
+        )
     limits = [
         ("r t sets", mapping.r * mapping.t, f"the array of {arch.rows}x{arch.columns}", sets(arch, rows, mapping.e)),
         ("p q S", mapping.p * mapping.q * columns, "scratchpad.filter", pad.filter),
@@ -93,8 +105,9 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
         When the mapping exceeds a limit.
     """
     check(shape, arch, mapping, batch)
-    (kernel_rows, kernel_columns), (height, width) = shape.kernel, shape.outputs
-    filters, channels, groups = shape.filters // shape.groups, shape.channels // shape.groups, shape.groups
+    core, groups, (height, width) = shape.core, shape.groups, shape.outputs
+    kernel_rows, kernel_columns = core.kernel
+    filters, channels = core.filters // groups, core.channels
     strips = _pieces(height, mapping.e)
     image_parts = _pieces(batch, mapping.n)
     channel_parts = _pieces(channels, mapping.q * mapping.r)
@@ -108,22 +121,32 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
 
     rows_read = sum(shape.rows_read(rows) for rows in strips)
     pixels = batch * shape.channels * rows_read * shape.columns_read
-    sums = batch * shape.filters * height * width
+    sums = batch * core.filters * height * width
+    outputs = batch * shape.filters * height * width
     buffer_pixels = pixels * len(filter_parts)
     buffer_sums = 2 * sums * len(channel_parts)
 
-    dram_filters = shape.weights * len(image_parts) * len(strips)
+    dram_filters = shape.coefficients * len(image_parts) * len(strips)
     inside = sum(_inside(shape, strips))
     dram_pixels = batch * shape.channels * inside * shape.size[1] * len(_pieces(filters, mapping.m))
-    coded = dram_pixels * coded_ratio(shape.zeros_in) + sums * coded_ratio(shape.zeros_out)
+    coded = dram_pixels * coded_ratio(shape.zeros_in) + outputs * coded_ratio(shape.zeros_out)
+
+    # gathered anew for every pass: over channels where pixels leave the buffer, then over rows, then over columns
+    by_channel, by_row, by_column = core.gathers
+    gathered = batch * groups * channels
+    additions = batch * groups * rows_read * shape.columns_read * by_channel
+    additions += gathered * height * shape.columns_read * by_row
+    additions += gathered * (kernel_rows * height) * width * by_column
+    additions = additions * len(filter_parts) + batch * height * width * core.spread
 
     used_sets = sum(min(mapping.t, part) for part in filter_parts)
-    to_pes = shape.weights * len(image_parts) * height
-    to_pes += batch * shape.channels * shape.columns_read * kernel_rows * height * used_sets
+    per_row = width * kernel_columns if by_column else shape.columns_read
+    to_pes = shape.coefficients * len(image_parts) * height
+    to_pes += gathered * per_row * kernel_rows * height * used_sets
     hops = sum(kernel_rows * min(mapping.r, part) - 1 for part in channel_parts)
     macs = batch * shape.macs
     accesses = Accesses(
-        register_file=RF_PER_MAC * macs + to_pes,
+        register_file=RF_PER_MAC * macs + RF_PER_ADDITION * additions + to_pes,
         inter_pe=to_pes + sums * hops + buffer_sums,
         buffer=buffer_pixels + buffer_sums,
         dram=dram_filters + coded,
@@ -138,7 +161,8 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
         round(first / arch.bandwidth.dram),
     )
     active = kernel_rows * mapping.e * mapping.r * mapping.t
-    return LayerCost(shape.name, macs, active, cycles, accesses, dram_filters + dram_pixels + sums, asdict(mapping))
+    uncoded = dram_filters + dram_pixels + outputs
+    return LayerCost(shape.name, macs, active, cycles, accesses, uncoded, asdict(mapping), additions)
 
 
 def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[Mapping]:
@@ -149,8 +173,8 @@ def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[M
     ArchitectureError
         When the array cannot do the layer at all.
     """
-    rows, columns = shape.kernel
-    pad = arch.scratchpad
+    core, pad = shape.core, arch.scratchpad
+    rows, columns = core.kernel
     for name, wanted, of, most in (
         ("rows", rows, "rows", arch.rows),
         ("columns", columns, "scratchpad.ifmap", pad.ifmap),
@@ -160,12 +184,14 @@ def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[M
             raise ArchitectureError(
                 f"{shape.name}: a kernel of {wanted} {name} does not fit the array's {of} = {most}; enlarge it"
             )
-    filters, channels = shape.filters // shape.groups, shape.channels // shape.groups
+    filters, channels = core.filters // shape.groups, core.channels
     images = [n for n in range(1, batch + 1) if n == -(-batch // -(-batch // n))]
     for e in _even(shape.outputs[0]):
         room = sets(arch, rows, e)
         for r in range(1, min(room, channels) + 1):
             for q in _even(-(-channels // r), min(pad.ifmap, pad.filter) // columns):
+                if not _whole_segments(core, q * r):
+                    continue
                 for t in range(1, min(room // r, filters) + 1):
                     p = _even(-(-filters // t), min(pad.psum, pad.filter // (q * columns)))[-1]
                     for n in images:
@@ -199,12 +225,17 @@ def merit(arch: Architecture) -> Callable[[LayerCost], tuple[float, int]]:
 
 def _most_filters(shape: ConvShape, arch: Architecture, e: int, p: int, q: int, r: int, t: int, n: int) -> int:
     """Return the largest m, a multiple of p t or all filters, that the buffer has room for; 0 where none is."""
-    filters = shape.filters // shape.groups
+    filters = shape.core.filters // shape.groups
     ifmap, one = buffer_words(shape, Mapping(1, n, e, p, q, r, t))
     room = (arch.buffer_words - ifmap) // one if ifmap <= arch.buffer_words else 0
     if room >= filters:
         return filters
     return room // (p * t) * (p * t)
+
+
+def _whole_segments(core: Core, channels: int) -> bool:
+    """Whether a pass of so many of the core's channels cuts no segment."""
+    return channels % core.terms == 0 or channels >= core.channels
 
 
 def _pieces(length: int, size: int) -> list[int]:

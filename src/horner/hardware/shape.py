@@ -6,6 +6,34 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class Core:
+    """What is left to multiply where sums are gathered before the array and spread after it.
+
+    Parameters
+    ----------
+    filters
+        Of all groups together: coefficients along the output channels, or all of them where nothing is spread.
+    channels
+        Gathered sums over the channels of one group, or all of its channels.
+    kernel
+        Gathered sums over (rows, columns) of the kernel.
+    terms
+        Sums of one segment of channels; a pass takes them together, as they are sums of the same pixels.
+    gathers
+        Additions of one gather over the channels of a group, the kernel's rows and its columns; 0 where none is.
+    spread
+        Additions that spread the sums of all filters, at one position.
+    """
+
+    filters: int
+    channels: int
+    kernel: tuple[int, int]
+    terms: int = 1
+    gathers: tuple[int, int, int] = (0, 0, 0)
+    spread: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConvShape:
     """Sizes of a convolution, all groups together; a fully connected layer's kernel is the whole map.
 
@@ -23,6 +51,8 @@ class ConvShape:
         Groups of channels that see only filters of their own.
     zeros_in, zeros_out
         Share of the activations read and written that are zero, for run-length coding.
+    reuse
+        What is multiplied where sums are reused; everything where None.
 
     Examples
     --------
@@ -41,6 +71,23 @@ class ConvShape:
     groups: int = 1
     zeros_in: float = 0.0
     zeros_out: float = 0.0
+    reuse: Core | None = None
+
+    @property
+    def core(self) -> Core:
+        """What the array multiplies."""
+        whole = Core(filters=self.filters, channels=self.channels // self.groups, kernel=self.kernel)
+        return self.reuse or whole
+
+    @property
+    def coefficients(self) -> int:
+        """Numbers that the array multiplies by, of all groups: the weights, or what is left of them."""
+        return self.core.filters * self.core.channels * self.core.kernel[0] * self.core.kernel[1]
+
+    @property
+    def pixels_per_channel(self) -> float:
+        """Channels of the input behind one channel of the core."""
+        return self.channels / self.groups / self.core.channels
 
     @property
     def outputs(self) -> tuple[int, int]:
@@ -52,9 +99,9 @@ class ConvShape:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image."""
+        """Multiply-accumulates of the array for one image."""
         rows, columns = self.outputs
-        return self.weights * rows * columns
+        return self.coefficients * rows * columns
 
     @property
     def weights(self) -> int:
