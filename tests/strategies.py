@@ -98,18 +98,20 @@ def sources(draw: st.DrawFn, channels: int = 6, size: int = 8) -> Value:
 
 
 @st.composite
-def convs(draw: st.DrawFn, source: Value, number: int = 0, integer: bool = True, linear: bool = False) -> Conv:
+def convs(
+    draw: st.DrawFn, source: Value, number: int = 0, integer: bool = True, linear: bool = False, plain: bool = False
+) -> Conv:
     """A convolution that fits `source` (value `number` of its program): any geometry, groups, weights, output.
 
     Its multiplier and shift suit its accumulators, so that outputs are neither all zero nor all saturated.
-    `linear` makes it a fully connected layer.
+    `linear` makes it a fully connected layer, `plain` leaves groups and dilation out.
     """
     channels, *size = source.shape
     divisors = [n for n in range(1, channels + 1) if channels % n == 0]
-    groups = 1 if linear else draw(st.sampled_from([1, *divisors]))
+    groups = 1 if linear or plain else draw(st.sampled_from([1, *divisors]))
     out = groups * draw(st.integers(1, max(1, 9 // groups)))
-    rows = _geometry(size[0]) if not linear else st.just((size[0], 1, 0, 1))
-    columns = _geometry(size[1]) if not linear else st.just((size[1], 1, 0, 1))
+    rows = _geometry(size[0], plain) if not linear else st.just((size[0], 1, 0, 1))
+    columns = _geometry(size[1], plain) if not linear else st.just((size[1], 1, 0, 1))
     kernel, stride, padding, dilation = zip(draw(rows), draw(columns), strict=True)
     bits = BITS if integer else st.just(FLOAT_BITS)
     stored = draw(weights((out, channels // groups, *kernel), bits))
@@ -192,6 +194,21 @@ def programs(draw: st.DrawFn, integer: bool | None = None, most_layers: int = 6,
     )
 
 
+@st.composite
+def chains(draw: st.DrawFn, most_layers: int = 3) -> Program:
+    """A chain of convolutions, some followed by a maximum over windows that divide the map."""
+    first = draw(sources(3, 6))
+    values, layers = [first], []
+    for _ in range(draw(st.integers(1, most_layers))):
+        layers.append(draw(convs(values[-1], len(values) - 1, plain=True)))
+        values.append(layers[-1].infer([values[-1]]))
+        window = tuple(draw(st.sampled_from([n for n in (1, 2, 3) if size % n == 0])) for size in values[-1].shape[1:])
+        if window != (1, 1):
+            layers.append(MaxPool(len(values) - 1, window, window))
+            values.append(layers[-1].infer([values[-1]]))
+    return Program(Input(first.shape, 1.0, first.zero_point), tuple(layers))
+
+
 def images(program: Program, generator: np.random.Generator, number: int = 3) -> np.ndarray:
     """Random int8 images over their whole range for an integer program, normal floats for a float one."""
     shape = (number, *program.input.shape)
@@ -201,10 +218,10 @@ def images(program: Program, generator: np.random.Generator, number: int = 3) ->
 
 
 @st.composite
-def _geometry(draw: st.DrawFn, length: int) -> tuple[int, int, int, int]:
+def _geometry(draw: st.DrawFn, length: int, plain: bool = False) -> tuple[int, int, int, int]:
     """Kernel, stride, padding and dilation of a convolution along one dimension."""
     padding = draw(st.integers(0, 2))
-    dilation = draw(st.sampled_from([1, 1, 2, 3]))
+    dilation = 1 if plain else draw(st.sampled_from([1, 1, 2, 3]))
     kernel = draw(st.integers(1, min((length + 2 * padding - 1) // dilation + 1, 5)))
     return kernel, draw(st.integers(1, 3)), padding, dilation
 

@@ -33,6 +33,7 @@ VERBS = [
     "eval",
     "account",
     "export",
+    "synth",
     "simulate",
     "bench",
     "demo",
@@ -150,7 +151,11 @@ def test_help_lists_the_verbs_and_each_explains_itself_without_torch():
         assert page.err == ""
         assert {
             "--json",
-            "-o, --output" if verb in WRITING else "FILE.horner" if verb not in ("presets", "zoo") else "--json",
+            "-o, --output"
+            if verb in WRITING
+            else "FILE.horner"
+            if verb not in ("presets", "zoo", "synth")
+            else "--json",
         } <= set(re.findall(r"--json|-o, --output|FILE\.horner", page.out))
         assert not re.search(r"^  -\S+( \S+)?$(?!\n {20})", page.out, re.MULTILINE), "an option without help"
 
@@ -337,6 +342,22 @@ def test_export_for_other_build_systems(program, tmp_path):
     files = horner("export", program, "--to", "c", "--layout", "arduino", "-o", tmp_path / "a", "--json").json["files"]
     assert str(tmp_path / "a" / "src" / "lenet_5.h") in files
     assert "CMakeLists.txt: " in horner("export", program, "--to", "c", "--layout", "cmake", "-o", tmp_path / "c").out
+
+
+def test_export_of_an_accelerator_and_its_synthesis(program, tmp_path):
+    folder = tmp_path / "rtl"
+    command = ["export", program, "--to", "rtl", "--pes", "5x2", "-o", folder]
+    files = horner(*command, "--json").json["files"]
+    assert str(folder / "reuse.v") in files
+    assert str(folder / "row_stationary_testbench.v") in files
+    assert "--to rtl and --pes go together" in horner(*command[:4], "-o", folder).complaint
+    assert "--pes 5: give rows and columns" in horner(*command[:5], "5", "-o", folder).complaint
+    assert "do not fit an array of 1 rows; enlarge it" in horner(*command[:5], "1x1", "-o", tmp_path / "x").complaint
+    assert not (tmp_path / "x").exists()
+    assert "arrays.json: No such file" in horner("synth", tmp_path).complaint
+    result = end(start(*command, code="sys.modules['amaranth'] = None"))
+    assert result.code == 1
+    assert result.err.splitlines() == ["horner: amaranth is not installed: pip install 'horner[rtl]'"]
 
 
 @pytest.mark.parametrize("module", ["ziglang", "elftools"])

@@ -402,7 +402,10 @@ def account(file: File, as_json: Json = False) -> None:
 @app.command()
 def export(
     file: File,
-    to: Annotated[Literal["c", "safetensors"], typer.Option(help="C99 source, or expanded tensors for other tools")],
+    to: Annotated[
+        Literal["c", "rtl", "safetensors"],
+        typer.Option(help="C99 source, an accelerator in Verilog, or expanded tensors for other tools"),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder to write to")],
     target: Annotated[str, typer.Option("--target", metavar="T", help=f"what the C is for: {TARGETS}")] = "generic",
     layout: Annotated[
@@ -410,14 +413,18 @@ def export(
     ] = "files",
     optimise: Optimise = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="of what is written; default: the file's")] = None,
+    pes: Annotated[str | None, typer.Option(metavar="RxC", help="of the RTL: processing elements, such as 3x3")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a file in another form: C source, or tensors.
+    """Write a file in another form: C source, an accelerator, or tensors.
 
-    For a chip, flash and RAM are printed, layer by layer, from a linked image.
+    For a chip, flash and RAM are printed, layer by layer, from a linked image. An accelerator is an array of processing
+    elements in Verilog that reuses sums, and a Row Stationary array as fast beside it, each with a testbench.
     """
     from horner.program.file import load
 
+    if (to == "rtl") != (pes is not None):
+        raise typer.BadParameter("--to rtl and --pes go together: horner export FILE --to rtl --pes 3x3 -o DIR")
     if to != "c" and (target != "generic" or layout != "files" or optimise):
         raise typer.BadParameter("--target, --layout and --optimise are of --to c")
     program = load(file)
@@ -435,6 +442,13 @@ def export(
                 sizes = footprint_of(program, chip, name)
         except MissingToolError as missing:
             _say(f"horner: flash and RAM are not known: {missing}")
+    elif to == "rtl":
+        from horner.backends.rtl.export import write
+        from horner.data.progress import counting
+
+        rows, columns = _pes(str(pes))
+        with counting("writing Verilog"):
+            written = write(program, output, rows, columns, source=file.name)
     else:
         from horner.program.exchange import save_safetensors
 
@@ -447,6 +461,28 @@ def export(
         print("\n".join(f"{path}: {size:,} bytes" for path, size in files.items()))
         if sizes:
             _print(sizes.table())
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="as horner export --to rtl wrote it")],
+    flow: Annotated[
+        Literal["operators", "xilinx", "ecp5", "all"],
+        typer.Option(help="adders and multipliers alone, also LUT, FF and DSP, also the clock, or all"),
+    ] = "all",
+    as_json: Json = False,
+) -> None:
+    """Synthesise an accelerator and its Row Stationary baseline, with Yosys and nextpnr: one table of both.
+
+    Place and route takes minutes.
+    """
+    from horner.backends.rtl.synthesis import synthesise
+
+    found = synthesise(folder, ("xilinx", "ecp5") if flow == "all" else (flow,), _say)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+    else:
+        _print(found.table())
 
 
 @app.command()
@@ -662,6 +698,13 @@ def _simulate_array(program: Any, arch: str, batch: int, part: Any, as_json: boo
         print(json.dumps({"arch": arch, **result.to_dict()}))
     else:
         _print(result.table())
+
+
+def _pes(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    if not found:
+        raise typer.BadParameter(f"--pes {text}: give rows and columns, such as 3x3")
+    return int(found[1]), int(found[2])
 
 
 def _identifier(stem: str) -> str:

@@ -1,12 +1,12 @@
-"""What runs a program, or writes it in another language: NumPy (the golden reference) and C99."""
+"""What runs a program, or writes it in another language: NumPy (the golden reference), C99, and Verilog."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from horner.backends import c, reference
+    from horner.backends import c, reference, rtl
 
-__all__ = ["c", "reference"]
+__all__ = ["c", "reference", "rtl"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,110 @@
+"""An accelerator simulated cycle by cycle, compiled to machine code."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from horner.backends.rtl.design import Design
+from horner.backends.rtl.yosys import headers, rtlil, tool, yosys
+from horner.errors import SimulationError
+
+NAME = "accelerator"
+PATIENCE = 20
+"""Times the cycles of one image after which a simulation that gives no logit is given up."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulation gave.
+
+    Parameters
+    ----------
+    outputs
+        int8, of the shape that `horner.backends.reference.run` gives.
+    cycles
+        From reset to the last logit, of all images; the pixels of one come while another is computed.
+    layers
+        Cycles of every layer, of all images, from its start to its last result.
+    """
+
+    outputs: np.ndarray
+    cycles: int
+    layers: tuple[int, ...]
+
+
+class Simulation:
+    """An accelerator as a program of this machine, made once and run as often as wanted.
+
+    Yosys turns it into C++ (CXXRTL), which zig compiles.
+
+    Examples
+    --------
+    >>> from horner import load, zoo
+    >>> from horner.backends.rtl.design import design
+    >>> from horner.backends.rtl.simulation import Simulation
+    >>> lenet = load(zoo.find("zoo:lenet5"))
+    >>> simulation = Simulation(design(lenet, rows=3, columns=4))  # doctest: +SKIP
+    """
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        template = (Path(__file__).parent / "templates" / "simulation.cc.jinja").read_text(encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="horner-rtl-") as name:
+            folder = Path(name)
+            (folder / f"{NAME}.il").write_text(rtlil(design, NAME), encoding="utf-8")
+            yosys(f"read_rtlil {NAME}.il; hierarchy -top {NAME}; proc; flatten; clean; write_cxxrtl {NAME}.cc", folder)
+            (folder / "simulation.cc").write_text(
+                jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
+                    name=NAME,
+                    mangled=NAME.replace("_", "__"),
+                    pixels=math.prod(design.program.input.shape),
+                    logits=design.program.output.size,
+                    layers=len(design.steps),
+                    patience=PATIENCE * (design.cycles + math.prod(design.program.input.shape)) + 10_000,
+                ),
+                encoding="utf-8",
+            )
+            flags = ["-O2", "-std=c++14", "-w", "-fno-sanitize=all", f"-I{headers()}"]
+            tool("python-zig", ["c++", *flags, "simulation.cc", "-o", "simulation"], folder)
+            self._executable = (folder / "simulation").read_bytes()
+
+    def run(self, images: np.ndarray, hold_pixels: int = 0, hold_logits: int = 0, seed: int = 0) -> Run:
+        """Send images through.
+
+        Parameters
+        ----------
+        images
+            As `Program.quantise` takes them.
+        hold_pixels, hold_logits
+            Of 100 cycles, those in which no pixel is offered, and no logit taken, at random.
+
+        Raises
+        ------
+        SimulationError
+            When no more logits come.
+        """
+        pixels = self.design.sent(images)
+        with tempfile.TemporaryDirectory(prefix="horner-rtl-") as name:
+            folder = Path(name)
+            (folder / "simulation").write_bytes(self._executable)
+            (folder / "simulation").chmod(0o700)
+            pixels.tofile(folder / "pixels.bin")
+            done = subprocess.run(
+                ["./simulation", "pixels.bin", "logits.bin", *map(str, (len(pixels), hold_pixels, hold_logits, seed))],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise SimulationError(f"the simulation ended with status {done.returncode}: {done.stderr.strip()}")
+            outputs = np.fromfile(folder / "logits.bin", np.int8)
+        cycles, *layers = map(int, done.stdout.split())
+        return Run(self.design.received(outputs), cycles, tuple(layers))
