@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
+NN_DATAFLOW := .venv-nn-dataflow
 
-.PHONY: setup demo test check format lock bench clean
+.PHONY: setup demo test check format lock bench bench-hardware clean
 
 setup: $(READY)
 
@@ -45,5 +46,14 @@ $(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt -e .
 	touch $@
 
+# the hardware model beside nn-dataflow, in an environment of its own, and networks side by side; writes docs/hardware.md
+bench-hardware: $(READY) $(NN_DATAFLOW)/.ready
+	$(BIN)/python -m benchmarks.hardware --write-docs
+
+$(NN_DATAFLOW)/.ready: benchmarks/requirements-nn-dataflow.txt
+	$(PYTHON) -m venv $(NN_DATAFLOW)
+	$(NN_DATAFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-nn-dataflow.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(NN_DATAFLOW) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from benchmarks.contest import ARITHMETICS, HORNER, Row, fastest, ours, speedup
 from benchmarks.machine import Machine
+from benchmarks.markdown import grid, insert
 from benchmarks.targets import Target
 from benchmarks.workloads import DENSE, catalogue
 from horner._files import write_atomic
 
 COMMAND = "python -m benchmarks.host"
-BEGIN, END = "<!-- benchmarks.host -->", "<!-- /benchmarks.host -->"
 HEADINGS = (
     "contestant", "ratio", "µs", "quartiles", "alone", "x f32 peer", "x int8 peer", "x Horner dense",
     "floor", "reached",
@@ -73,12 +73,8 @@ def write(
     ValueError
         When the document has no such part.
     """
-    text = path.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must have the lines {BEGIN} and {END} once each")
-    before, rest = text.split(BEGIN)
-    lines = "\n".join(_markdown(machine, results, targets, date))
-    write_atomic(path, f"{before}{BEGIN}\n\n{lines}\n\n{END}{rest.split(END)[1]}")
+    part = "\n".join(_markdown(machine, results, targets, date))
+    write_atomic(path, insert(path.read_text(encoding="utf-8"), {"benchmarks.host": part}))
 
 
 def _markdown(
@@ -88,7 +84,7 @@ def _markdown(
     yield ""
     peaks = machine.peaks
     caches = ", ".join(f"{name} {size}" for name, size in machine.caches.items())
-    yield from _grid(
+    yield from grid(
         ("", ""),
         [
             ("Measured", date),
@@ -105,7 +101,7 @@ def _markdown(
     yield ""
     yield "### Targets"
     yield ""
-    yield from _grid((*TARGET_HEADINGS, "again"), [(*_target(t), _command(t.only)) for t in targets])
+    yield from grid((*TARGET_HEADINGS, "again"), [(*_target(t), _command(t.only)) for t in targets])
     for kind in ("layer", "network"):
         yield ""
         yield f"### Overview: {kind}s"
@@ -117,7 +113,7 @@ def _markdown(
         yield ""
         yield f"### {name}"
         yield ""
-        yield from _grid((*HEADINGS, "again"), [(*cells(row, rows), _command(row.only)) for row in rows])
+        yield from grid((*HEADINGS, "again"), [(*cells(row, rows), _command(row.only)) for row in rows])
 
 
 def _overview(results: Mapping[str, Sequence[Row]]) -> Iterator[str]:
@@ -131,7 +127,7 @@ def _overview(results: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             said = f"{microseconds(peer.call.median)} {peer.name}" if peer else ""
             times = [f"{microseconds(r.call.median)} ({_times(speedup(r, peer))})" if r else "" for r in mine]
             lines.append((name, arithmetic, said, *times))
-    yield from _grid(("", "", "fastest peer", *plans), lines)
+    yield from grid(("", "", "fastest peer", *plans), lines)
 
 
 def _target(target: Target) -> tuple[str, ...]:
@@ -148,13 +144,6 @@ def _target(target: Target) -> tuple[str, ...]:
 
 def _command(only: str) -> str:
     return f"`{COMMAND} --only {only}`"
-
-
-def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield f"|{'---|' * len(headings)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def microseconds(time: float) -> str:

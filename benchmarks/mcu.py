@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from benchmarks.markdown import grid, insert
 from benchmarks.workloads import DENSE, catalogue
 from horner import data
 from horner._files import write_atomic
@@ -120,7 +121,8 @@ def main(
     for path in filter(None, (json, RESULTS if write_docs else None)):
         write_atomic(path, report + b"\n")
     if write_docs:
-        write(DOCUMENT, {"benchmarks.mcu": "\n".join(markdown(rows, found, date, compiler)), **examples(demo)})
+        parts = {"benchmarks.mcu": "\n".join(markdown(rows, found, date, compiler)), **examples(demo)}
+        write_atomic(DOCUMENT, insert(DOCUMENT.read_text(encoding="utf-8"), parts))
 
 
 def select(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -203,30 +205,12 @@ def markdown(rows: Sequence[Row], found: Sequence[Goal], date: str, compiler: st
     """Yield the generated part of the document."""
     yield f"Measured {date} with {compiler}."
     yield ""
-    yield from _grid(
+    yield from grid(
         (*HEADINGS, "again"),
         [(*cells(row, rows), f"`{COMMAND} --only {row.network}/{row.chip}`") for row in rows],
     )
     yield ""
     yield from (f"- {_goal(goal)}" for goal in found)
-
-
-def write(path: Path, parts: Mapping[str, str]) -> None:
-    """Replace the generated parts of the document.
-
-    Raises
-    ------
-    ValueError
-        When the document has no such part.
-    """
-    text = path.read_text(encoding="utf-8")
-    for name, lines in parts.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"{path} must have the lines {begin} and {end} once each")
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n\n{lines}\n\n{end}{rest.split(end)[1]}"
-    write_atomic(path, text)
 
 
 def examples(demo: Path) -> dict[str, str]:
@@ -249,13 +233,6 @@ def _text(shown: RenderableType) -> str:
 def _goal(goal: Goal) -> str:
     bound = "at least" if goal.least else "at most"
     return f"{goal.text}: {goal.measured:,}, {bound} {goal.wanted:,} wanted: {'met' if goal.met else 'not met'}"
-
-
-def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield f"|{'---|' * len(headings)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import nn
 
 import horner
 from horner.basis import Axis
-from horner.demonstration import PLAN as DEMONSTRATION
+from horner.demonstration import PRESET as DEMONSTRATION
 from horner.plan import Plan
 from horner.program.layers import Conv
 from horner.program.program import Program
@@ -189,7 +189,9 @@ def catalogue() -> dict[str, Workload]:
     ]
     fitted = frozenset({"demo", "paper"})
     networks = [
-        Workload("lenet5", digit, {"demo": DEMONSTRATION, **LENET5_PLANS, "paper": PAPER_LENET5}, fitted, "lenet5"),
+        Workload(
+            "lenet5", digit, {"demo": DEMONSTRATION.plan, **LENET5_PLANS, "paper": PAPER_LENET5}, fitted, "lenet5"
+        ),
         Workload("resnet20", image, {**NETWORK_PLANS, "paper": PAPER_RESNET20}, fitted, "resnet20"),
         Workload("vgg16", image, {**NETWORK_PLANS, "paper": PAPER_VGG16}, fitted, "vgg16"),
     ]

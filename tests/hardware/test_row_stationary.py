@@ -1,74 +1,20 @@
-"""The published chip: Chen, Krishna, Emer, Sze, "Eyeriss", IEEE JSSC 52(1), 2017, tables III and V."""
+"""The model meets the published chip; tables III and V of the paper stand in `benchmarks.eyeriss`."""
 
 import dataclasses
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.eyeriss import BATCH, EYERISS_JSSC17_TABLE_V
 from horner.errors import ArchitectureError
 from horner.hardware import architecture
-from horner.hardware.row_stationary import Mapping, buffer_words, check, cost, mappings, merit, search
+from horner.hardware.row_stationary import buffer_words, check, cost, mappings, merit, search
 from horner.hardware.shape import ConvShape
 
 EYERISS = architecture.load("eyeriss")
-BATCH = 4
 MB = 1e6
 
-
-@dataclass(frozen=True)
-class Published:
-    """A row of tables III and V; kilobytes of the buffer are of 1,024 bytes, those of traffic of 10**6."""
-
-    shape: ConvShape
-    mapping: Mapping
-    ifmap_kb: float
-    psum_kb: float
-    active: int
-    processing_ms: float
-    buffer_mb: float
-    dram_mb: float
-
-
-def layer(name, filters, channels, kernel, size, stride=1, padding=0, groups=1, zeros=(0.0, 0.0)):
-    return ConvShape(
-        name=name,
-        filters=filters,
-        channels=channels,
-        kernel=(kernel, kernel),
-        size=(size, size),
-        stride=stride,
-        padding=(padding, padding),
-        groups=groups,
-        zeros_in=zeros[0],
-        zeros_out=zeros[1],
-    )
-
-
-# zeros written are those that the next layer reads; of the last one, which the table does not say, those it reads
-EYERISS_JSSC17_TABLE_V = [
-    Published(
-        layer("CONV1", 96, 3, 11, 227, 4, zeros=(0.0001, 0.387)), Mapping(96, 1, 7, 16, 1, 1, 2),
-        15.5, 72.2, 154, 16.5, 18.5, 5.0,
-    ),
-    Published(
-        layer("CONV2", 256, 96, 5, 27, 1, 2, 2, (0.387, 0.725)), Mapping(64, 1, 27, 16, 2, 1, 1),
-        3.8, 91.1, 135, 39.2, 77.6, 4.0,
-    ),
-    Published(
-        layer("CONV3", 384, 256, 3, 13, 1, 1, 1, (0.725, 0.793)), Mapping(64, 4, 13, 16, 4, 1, 4),
-        7.0, 84.5, 156, 21.8, 50.2, 3.0,
-    ),
-    Published(
-        layer("CONV4", 384, 384, 3, 13, 1, 1, 2, (0.793, 0.776)), Mapping(64, 4, 13, 16, 3, 2, 2),
-        10.5, 84.5, 156, 16.0, 37.4, 2.1,
-    ),
-    Published(
-        layer("CONV5", 256, 384, 3, 13, 1, 1, 2, (0.776, 0.776)), Mapping(64, 4, 13, 16, 3, 2, 2),
-        10.5, 84.5, 156, 10.0, 24.9, 1.3,
-    ),
-]  # fmt: skip
 each_layer = pytest.mark.parametrize("row", EYERISS_JSSC17_TABLE_V, ids=lambda row: row.shape.name)
 
 

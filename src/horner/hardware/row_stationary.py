@@ -10,9 +10,11 @@ partial sums: what is cut and multiplied is then the core of the layer, rows and
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from horner.errors import ArchitectureError
 from horner.hardware.architecture import Architecture
@@ -25,6 +27,9 @@ RF_PER_MAC = 4
 
 RF_PER_ADDITION = 3
 """Of the registers in gather and spread units: two sums read, one written."""
+
+REMEMBERED = 1024
+"""Layers that are not searched again: networks repeat theirs."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def cost(shape: ConvShape, arch: Architecture, mapping: Mapping, batch: int = 1)
     )
     active = kernel_rows * mapping.e * mapping.r * mapping.t
     uncoded = dram_filters + dram_pixels + outputs
-    return LayerCost(shape.name, macs, active, cycles, accesses, uncoded, asdict(mapping), additions)
+    return LayerCost(shape.name, macs, active, cycles, accesses, uncoded, dict(vars(mapping)), additions)
 
 
 def mappings(shape: ConvShape, arch: Architecture, batch: int = 1) -> Iterator[Mapping]:
@@ -207,6 +212,11 @@ def search(shape: ConvShape, arch: Architecture, batch: int = 1) -> LayerCost:
     ArchitectureError
         When there is none.
     """
+    return dataclasses.replace(_search(shape, arch, batch), name=shape.name)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _search(shape: ConvShape, arch: Architecture, batch: int) -> LayerCost:
     best = min(
         (cost(shape, arch, mapping, batch) for mapping in mappings(shape, arch, batch)), key=merit(arch), default=None
     )

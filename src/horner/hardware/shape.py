@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class ConvShape:
     Parameters
     ----------
     name
-        What messages and tables call it.
+        What messages and tables call it; shapes that differ in nothing else are equal.
     filters, channels
         Of the output and of the input.
     kernel, size
@@ -61,7 +62,7 @@ class ConvShape:
     ((55, 55), 105415200)
     """
 
-    name: str
+    name: str = field(compare=False)
     filters: int
     channels: int
     kernel: tuple[int, int]
@@ -73,23 +74,23 @@ class ConvShape:
     zeros_out: float = 0.0
     reuse: Core | None = None
 
-    @property
+    @functools.cached_property
     def core(self) -> Core:
         """What the array multiplies."""
         whole = Core(filters=self.filters, channels=self.channels // self.groups, kernel=self.kernel)
         return self.reuse or whole
 
-    @property
+    @functools.cached_property
     def coefficients(self) -> int:
         """Numbers that the array multiplies by, of all groups: the weights, or what is left of them."""
         return self.core.filters * self.core.channels * self.core.kernel[0] * self.core.kernel[1]
 
-    @property
+    @functools.cached_property
     def pixels_per_channel(self) -> float:
         """Channels of the input behind one channel of the core."""
         return self.channels / self.groups / self.core.channels
 
-    @property
+    @functools.cached_property
     def outputs(self) -> tuple[int, int]:
         """(rows, columns) of the output."""
         rows, columns = (
@@ -97,7 +98,7 @@ class ConvShape:
         )
         return rows, columns
 
-    @property
+    @functools.cached_property
     def macs(self) -> int:
         """Multiply-accumulates of the array for one image."""
         rows, columns = self.outputs
@@ -112,7 +113,7 @@ class ConvShape:
         """Rows of the padded input that so many consecutive rows of the output are computed from."""
         return (rows - 1) * self.stride + self.kernel[0]
 
-    @property
+    @functools.cached_property
     def columns_read(self) -> int:
         """Columns of the padded input that the output is computed from."""
         return (self.outputs[1] - 1) * self.stride + self.kernel[1]
