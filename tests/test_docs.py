@@ -188,4 +188,5 @@ def test_the_plan_language_is_described_in_full():
 def test_every_picture_is_drawn_by_the_tool_and_shown():
     drawn = set(re.findall(r'folder / "([\w-]+\.png)"', (ROOT / "tools/make_pictures.py").read_text()))
     assert drawn == {path.name for path in (ROOT / "docs/images").glob("*.png")}
-    assert drawn == set(re.findall(r"!\[[^\]]+\]\(images/([\w-]+\.png)\)", read("docs/concepts.md")))
+    shown = read("docs/concepts.md") + read("docs/hardware.md")
+    assert drawn == set(re.findall(r"!\[[^\]]+\]\(images/([\w-]+\.png)\)", shown))

@@ -1,4 +1,6 @@
-"""Draw the pictures of docs/concepts.md: every line in them is computed, from a LeNet-5 trained on the embedded digits.
+"""Draw the pictures of docs/concepts.md and docs/hardware.md: every line in them is computed.
+
+Those of concepts are of a LeNet-5 trained on the embedded digits, those of hardware of the one in the zoo.
 
 python tools/make_pictures.py [FOLDER]      FOLDER is docs/images unless given
 """
@@ -15,16 +17,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from horner import data, models
+from horner import data, load, models, zoo
 from horner.approximation import approximate_, approximated, originals
 from horner.approximation.arrange import arrange_
 from horner.basis import Axis, gather, gram
 from horner.frontend.convert import to_program
+from horner.hardware import architecture, compare
 from horner.pipeline import calibration_images
 from horner.program.file import breakdown
 from horner.program.program import Program
 from horner.program.schedule import count, plan, possible
-from horner.report import pictures
+from horner.report import hardware, pictures
 from horner.report.pictures import AFTER, BEFORE, CURVE, new_figure, save, styled
 from horner.training import TrainConfig, train
 
@@ -203,8 +206,17 @@ def trained() -> tuple[nn.Module, torch.Tensor, data.DataSet]:
     return model.cpu(), calibration_images(digits, 200), digits
 
 
+def arrays(folder: Path) -> None:
+    """What LeNet-5 costs on an array with and without reuse."""
+    both = compare(load(zoo.find("zoo:lenet5")), architecture.load("eyeriss"))
+    hardware.energy(both, folder / "energy.png")
+    hardware.roofline(both, folder / "roofline.png")
+    hardware.occupation(both, folder / "occupation.png")
+
+
 def main(folder: Path) -> None:
     """Draw all of them."""
+    arrays(folder)
     model, images, digits = trained()
     arranged = copy.deepcopy(model)
     arrange_(arranged, images[:2], PLAN)

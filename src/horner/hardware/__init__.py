@@ -4,7 +4,7 @@ from horner.hardware import architecture, row_stationary
 from horner.hardware.architecture import Architecture
 from horner.hardware.cost import Accesses, Cycles, LayerCost
 from horner.hardware.shape import ConvShape, Core
-from horner.hardware.simulation import Simulation, simulate
+from horner.hardware.simulation import Simulation, compare, simulate
 
 __all__ = [
     "Accesses",
@@ -15,6 +15,7 @@ __all__ = [
     "LayerCost",
     "Simulation",
     "architecture",
+    "compare",
     "row_stationary",
     "simulate",
 ]

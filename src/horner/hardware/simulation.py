@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
+from horner.errors import ArchitectureError
 from horner.hardware.architecture import Architecture
 from horner.hardware.cost import LEVELS, LayerCost
+from horner.hardware.occupation import Phase, occupation
 from horner.hardware.row_stationary import merit, search
+from horner.hardware.shape import ConvShape
 from horner.hardware.workload import shapes
 from horner.program.program import Program
 
@@ -25,11 +30,14 @@ class Simulation:
     ----------
     batch
         Images of which the costs are.
+    shapes
+        What the array computes of each layer: the reuse that was chosen.
     """
 
     arch: Architecture
     batch: int
     layers: tuple[LayerCost, ...]
+    shapes: tuple[ConvShape, ...]
 
     @property
     def cycles(self) -> int:
@@ -46,6 +54,11 @@ class Simulation:
         """Energy of all layers by level, in multiply-accumulates."""
         parts = [layer.energy(self.arch) for layer in self.layers]
         return {level: sum(part[level] for part in parts) for level in ("mac", "add", *LEVELS)}
+
+    @property
+    def occupation(self) -> list[tuple[Phase, ...]]:
+        """What the PEs do in each layer, and for how long."""
+        return [occupation(shape, layer, self.batch) for shape, layer in zip(self.shapes, self.layers, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number as built-in types; bytes beside words of DRAM."""
@@ -103,8 +116,39 @@ def simulate(program: Program, arch: Architecture, batch: int = 1, images: np.nd
     >>> dense.cycles > 6 * reused.cycles
     True
     """
-    costs = []
-    for ways in shapes(program, images).values():
-        found = [search(shape, arch, batch) for shape in (ways if arch.reuses else ways[:1])]
-        costs.append(min(found, key=merit(arch)))
-    return Simulation(arch, batch, tuple(costs))
+    return _run(shapes(program, images), arch, batch)
+
+
+def compare(
+    program: Program, arch: Architecture, batch: int = 1, images: np.ndarray | None = None
+) -> tuple[Simulation, ...]:
+    """Run a program on an array and on the same one with the other setting of `reuses`; Row Stationary comes first.
+
+    What the other one cannot do is left out.
+
+    Raises
+    ------
+    ArchitectureError
+        When `arch` cannot do a layer.
+
+    Examples
+    --------
+    >>> from horner import load, zoo
+    >>> from horner.hardware import architecture
+    >>> found = compare(load(zoo.find("zoo:lenet5")), architecture.load("reuse"))
+    >>> [simulation.arch.reuses for simulation in found]
+    [False, True]
+    """
+    ways = shapes(program, images)
+    found = [_run(ways, arch, batch)]
+    with contextlib.suppress(ArchitectureError):
+        found.append(_run(ways, msgspec.structs.replace(arch, reuses=not arch.reuses), batch))
+    return tuple(sorted(found, key=lambda simulation: simulation.arch.reuses))
+
+
+def _run(layers: dict[str, list[ConvShape]], arch: Architecture, batch: int) -> Simulation:
+    chosen = []
+    for ways in layers.values():
+        found = [(search(shape, arch, batch), shape) for shape in (ways if arch.reuses else ways[:1])]
+        chosen.append(min(found, key=lambda way: merit(arch)(way[0])))
+    return Simulation(arch, batch, tuple(cost for cost, _ in chosen), tuple(shape for _, shape in chosen))

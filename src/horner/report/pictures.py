@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -34,21 +34,29 @@ STYLE: Any = {
 }
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def styled(draw: Callable[P, Path]) -> Callable[P, Path]:
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
     """Let a function draw in Horner's style; raise HornerError where there is no matplotlib."""
 
     @functools.wraps(draw)
-    def within(*args: P.args, **kwargs: P.kwargs) -> Path:
-        try:
-            import matplotlib
-        except ImportError as error:
-            raise HornerError("pictures need matplotlib: pip install 'horner[report]'") from error
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        expect_matplotlib()
+        import matplotlib
+
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return within
+
+
+def expect_matplotlib() -> None:
+    """Raise HornerError where there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise HornerError("pictures need matplotlib: pip install 'horner[report]'") from error
 
 
 @styled
@@ -225,10 +233,15 @@ def save(figure: Any, path: str | os.PathLike[str]) -> Path:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise HornerError(f"{path}: a picture's name ends in {', '.join('.' + form for form in FORMATS)}")
+    return write_atomic(path, encoded(figure, kind))
+
+
+def encoded(figure: Any, kind: str) -> bytes:
+    """Return a figure as png, svg or pdf, the same bytes every time."""
     buffer = io.BytesIO()
     undated: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     figure.savefig(buffer, format=kind, metadata=undated[kind])
-    return write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def new_figure(width: float, height: float) -> Any:
