@@ -179,9 +179,10 @@ def test_the_version_is_printed():
         (["export", "m.horner", "--to", "safetensors", "-o", "x", "--target", "cortex-m4"], "are of --to c"),
         (["export", "m.horner", "--to", "c", "-o", "x", "--optimise", "O3"], "--optimise"),
         (["export", "m.horner", "--to", "c", "-o", "x", "--layout", "make"], "--layout"),
-        (["simulate", "m.horner", "--data", "mnist"], "give --target (a chip) or --arch"),
-        (["simulate", "m.horner", "--target", "cortex-m4", "--arch", "reuse"], "give --target (a chip) or --arch"),
+        (["simulate", "m.horner", "--data", "mnist"], "give --target (a chip), --arch"),
+        (["simulate", "m.horner", "--target", "cortex-m4", "--arch", "reuse"], "give --target (a chip), --arch"),
         (["simulate", "m.horner", "--target", "cortex-m4", "--data", "mnist", "-n", "0"], "-n"),
+        (["simulate", "m.horner", "--target", "cortex-m4", "--report", "m.html"], "--report is of --arch"),
         (["bench"], "give a file to time, or --calibrate and no file"),
         (["bench", "m.horner", "--calibrate"], "give a file to time, or --calibrate and no file"),
     ],
@@ -304,6 +305,24 @@ def test_an_array_is_modelled_and_what_zeros_save_is_measured_on_images(program,
     complaint = horner(*run, small).complaint
     assert re.search(r"conv\d|linear\d", complaint)
     assert "does not fit the array's rows = 2; enlarge it" in complaint
+
+
+def test_a_page_compares_the_array_with_and_without_reuse(program, data_dir, tmp_path):
+    run = ["simulate", program, "--arch", "eyeriss"]
+    page = tmp_path / "new" / "page.html"
+    shown = horner(*run, "--report", page)
+    assert shown.out == horner(*run).out + f"report: {page}\n"
+    assert shown.err == ""
+    found = {name: horner(*run[:3], name, "--json").json["total"]["cycles"] for name in ("eyeriss", "reuse")}
+    text = page.read_text()
+    assert all(f"<td>{cycles:,}</td>" in text for cycles in found.values())
+    assert "<h1>lenet-5 on an array of 12x14" in text
+    other = tmp_path / "other.html"
+    data = ["--data", "mnist", "--data-dir", data_dir, "-n", 5]
+    numbers = horner("simulate", program, "--arch", "reuse", *data, "--report", other, "--json").json
+    assert numbers["report"] == str(other)
+    assert numbers["total"]["cycles"] < found["reuse"]
+    assert f"<td>{numbers['total']['cycles']:,}</td>" in other.read_text()
 
 
 def test_a_network_is_timed_whole_and_layer_by_layer(program):
@@ -533,6 +552,11 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
             "no target 'pdp11'; choose from .*wasm32",
         ),
         "array": (["simulate", program, "--arch", "tpu"], "no architecture 'tpu'; there are eyeriss, reuse, or give"),
+        "page": (["simulate", program, "--arch", "reuse", "--report", tmp_path / "page.pdf"], "name ends in .html"),
+        "page in a file": (
+            ["simulate", program, "--arch", "reuse", "--report", folder / "page.html"],
+            "cannot write .*page.html: Not a directory",
+        ),
         "simulated colours": (
             ["simulate", program, "--target", "cortex-m4", "--data", f"folder:{pictures}"],
             f"{program} reads images of 1x28x28 .* are 3x32x32; --size 28x28 --channels 1 converts them",

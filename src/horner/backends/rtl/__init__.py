@@ -1,7 +1,8 @@
 """An accelerator in Verilog: an array of processing elements that reuses sums, and Row Stationary beside it.
 
-`design` lays a program out, `accelerator` and the blocks it is made of describe the hardware, `export` writes it,
-`synthesis` counts what it takes and `simulation` runs it cycle by cycle.
+`design` lays a program out, every layer as a `step` with its `settings`; `accelerator` and the blocks it is made of
+describe the hardware, `export` writes it, `synthesis` counts what it takes, `simulation` runs it cycle by cycle, and
+`comparison` both arrays side by side.
 """
 
 from importlib.util import find_spec

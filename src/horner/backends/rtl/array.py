@@ -10,6 +10,11 @@ from horner.backends.rtl.arithmetic import add, multiply
 from horner.backends.rtl.streams import numbers, vector, vectors
 
 
+def ring_of(taps: int) -> int:
+    """Return the vectors that the array's ring holds: two windows of the most taps, rounded up to a power of two."""
+    return 2 << (taps - 1).bit_length()
+
+
 class PE(wiring.Component):
     """A multiplier and an accumulator, with registers after the multiplier and after the sum.
 
@@ -123,7 +128,7 @@ class Array(wiring.Component):
 
     def _sequence(self, m: Module, go: Signal) -> tuple:
         """Keep the vectors of a window, and those that come after it, in a ring."""
-        depth = 2 << (self.most - 1).bit_length()
+        depth = ring_of(self.most)
         m.submodules.operands = store = memory.Memory(shape=unsigned(self.rows * self.width), depth=depth, init=[])
         write, read = store.write_port(), store.read_port()
         head, tail = Signal(range(depth)), Signal(range(depth))

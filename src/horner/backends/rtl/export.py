@@ -100,12 +100,12 @@ def _about(array: Design) -> dict[str, Any]:
         "memories": {name: {"words": words, "bits": bits} for name, (words, bits) in array.memories.items()},
         "layers": {
             step.name: {
-                "cycles": step.cycles,
+                "cycles": takes,
                 "reused": [
                     axis for axis, at in zip(("out", "in", "row", "col"), step.axes, strict=True) if not at.dense
                 ],
             }
-            for step in array.steps
+            for step, takes in zip(array.steps, array.layer_cycles, strict=True)
         },
     }
 
