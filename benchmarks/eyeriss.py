@@ -1,4 +1,7 @@
-"""The published chip: Chen, Krishna, Emer, Sze, "Eyeriss", IEEE JSSC 52(1), 2017, tables III and V: AlexNet."""
+"""The published chip: Chen, Krishna, Emer, Sze, "Eyeriss", IEEE JSSC 52(1), 2017, tables III and V: AlexNet.
+
+VGG-16 stands in its abstract only: images a second and accesses of DRAM a multiply-accumulate, three images together.
+"""
 
 from __future__ import annotations
 
@@ -72,3 +75,14 @@ EYERISS_JSSC17_TABLE_V = [
         10.5, 84.5, 156, 10.0, 24.9, 1.3,
     ),
 ]  # fmt: skip
+
+VGG16_BATCH = 3
+VGG16_FRAMES_PER_SECOND = 0.7
+VGG16_DRAM_PER_MAC = 0.0035
+VGG16 = [
+    _layer(f"CONV{stage}-{place}", filters, before if place == 1 else filters, 3, size, padding=1)
+    for stage, (size, before, filters, layers) in enumerate(
+        [(224, 3, 64, 2), (112, 64, 128, 2), (56, 128, 256, 3), (28, 256, 512, 3), (14, 512, 512, 3)], 1
+    )
+    for place in range(1, layers + 1)
+]

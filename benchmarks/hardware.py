@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import independent, side_by_side
+from benchmarks import independent, side_by_side, vgg16
 from benchmarks.markdown import insert
 from horner import __version__
 from horner._files import write_atomic
@@ -34,6 +34,7 @@ class Report:
 
     versions: dict[str, str]
     independent: list[independent.Row]
+    vgg16: list[vgg16.Row]
     side_by_side: list[side_by_side.Row]
 
 
@@ -52,7 +53,7 @@ def main(
     if write_docs and only:
         raise typer.BadParameter("the document holds a run over everything; leave out --only")
     asked, wanted = select(only)
-    report = Report({"horner": __version__}, [], [])
+    report = Report({"horner": __version__}, [], [], [])
     if asked:
         if not peer.exists():
             raise typer.BadParameter(f"there is no {peer}; make {PEER_PYTHON.parent.parent.name}/.ready makes it")
@@ -61,6 +62,10 @@ def main(
         report.versions.update(versions)
         report.independent.extend(rows)
         console.print("\n".join(independent.markdown(rows, report.versions)), soft_wrap=True, markup=False)
+    if not only:
+        with console.status("VGG-16"):
+            report.vgg16.extend(vgg16.measure())
+        console.print("\n".join(vgg16.markdown(report.vgg16)), soft_wrap=True, markup=False)
     for number, (network, plan, batch) in enumerate(wanted, 1):
         with console.status(f"{number} of {len(wanted)}: {network} {plan}, batch {batch}"):
             report.side_by_side.append(side_by_side.measure(network, plan, batch))
@@ -93,6 +98,7 @@ def parts(report: Report) -> dict[str, str]:
     """Return the generated parts of the document."""
     return {
         "benchmarks.hardware nn-dataflow": "\n".join(independent.markdown(report.independent, report.versions)),
+        "benchmarks.hardware VGG-16": "\n".join(vgg16.markdown(report.vgg16)),
         "benchmarks.hardware networks": "\n".join(side_by_side.markdown(report.side_by_side)),
     }
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 import typer
 
-from benchmarks import hardware, independent, side_by_side
-from benchmarks.eyeriss import BATCH, EYERISS_JSSC17_TABLE_V
+from benchmarks import hardware, independent, side_by_side, vgg16
+from benchmarks.eyeriss import BATCH, EYERISS_JSSC17_TABLE_V, VGG16, VGG16_BATCH
 from benchmarks.hardware import DOCUMENT, RESULTS, Report, parts, select
 from benchmarks.independent import CHIP, PEER, PUBLISHED, SEARCHED
 from benchmarks.markdown import insert
@@ -30,6 +30,14 @@ def test_the_committed_numbers_are_those_of_the_code():
     assert independent.ours() == asked
     row = next(row for row in REPORT.side_by_side if (row.network, row.plan, row.batch) == ("lenet5", "1211x", 1))
     assert side_by_side.measure("lenet5", "1211x", 1) == row
+
+
+def test_vgg16_runs_on_the_model_of_the_chip_and_does_all_its_multiplications():
+    assert [row.layer for row in REPORT.vgg16] == [shape.name for shape in VGG16]
+    assert sum(row.macs for row in REPORT.vgg16) == VGG16_BATCH * 15_346_630_656
+    assert vgg16.frames_per_second(REPORT.vgg16) > 0
+    last = search(VGG16[-1], vgg16.ARCH, VGG16_BATCH)
+    assert (REPORT.vgg16[-1].cycles, REPORT.vgg16[-1].dram) == (last.cycles.total, last.dram_uncoded)
 
 
 def test_every_network_and_plan_stands_in_the_results_in_every_batch():

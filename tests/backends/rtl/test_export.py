@@ -42,7 +42,10 @@ def test_both_arrays_are_written_with_what_a_testbench_reads(folder, lenet, digi
     assert {path.name for path in folder.iterdir()} == names | {MANIFEST, "README.md"}
     wanted = run(lenet, digits).astype(np.uint8).ravel()
     for array in ARRAYS:
-        assert f"module {array}(" in (folder / f"{array}.v").read_text()
+        verilog = (folder / f"{array}.v").read_text()
+        assert f"module {array}(" in verilog
+        assert '(* ram_style = "block" *)' in verilog
+        assert ".py" not in verilog, "where the hardware is described is nobody's business"
         logits = [int(line, 16) for line in (folder / f"{array}.logits.hex").read_text().split()]
         assert logits == wanted.tolist()
         assert len((folder / f"{array}.pixels.hex").read_text().split()) == digits.size

@@ -6,12 +6,13 @@ import itertools
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from horner.backends.rtl.array import Array
 from horner.backends.rtl.design import Design
 from horner.backends.rtl.gather import Gather, Serialise, WideGather
+from horner.backends.rtl.memories import make
 from horner.backends.rtl.pool import MaxPool
 from horner.backends.rtl.reader import Reader
 from horner.backends.rtl.requantise import Requantise
@@ -55,10 +56,10 @@ class Accelerator(wiring.Component):
             m.submodules[name] = block
 
         layout = _layout(design)
-        m.submodules.settings = table = memory.Memory(
-            shape=layout,
-            depth=len(design.settings),
-            init=[{f"{b}_{n}": v for b, of in s.items() for n, v in of.items()} for s in design.settings],
+        m.submodules.settings = table = make(
+            layout,
+            len(design.settings),
+            [{f"{b}_{n}": v for b, of in s.items() for n, v in of.items()} for s in design.settings],
         )
         setting = table.read_port()
         start, done = Signal(), Signal()
@@ -72,7 +73,7 @@ class Accelerator(wiring.Component):
         for before, after in itertools.pairwise(stages):
             self._join(m, before, after)
 
-        m.submodules.buffer = buffer = memory.Memory(shape=signed(8), depth=design.depth, init=[])
+        m.submodules.buffer = buffer = make(signed(8), design.depth)
         write, read = buffer.write_port(), buffer.read_port()
         reader = blocks["reader"]
         m.d.comb += [read.addr.eq(reader.address), read.en.eq(reader.enable), reader.data.eq(read.data)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from horner.backends.rtl.arithmetic import add, multiply
+from horner.backends.rtl.memories import make
 from horner.backends.rtl.streams import numbers, vector, vectors
 
 
@@ -104,8 +105,8 @@ class Array(wiring.Component):
         m = Module()
         go = Signal()
         operands, valid, first, last, tail = self._sequence(m, go)
-        m.submodules.weights = weights = memory.Memory(
-            shape=unsigned(self.rows * self.columns * self.weight), depth=len(self.words), init=self.words
+        m.submodules.weights = weights = make(
+            unsigned(self.rows * self.columns * self.weight), len(self.words), self.words
         )
         fetch = weights.read_port()
         m.d.comb += [fetch.en.eq(go), fetch.addr.eq(self.at)]
@@ -129,7 +130,7 @@ class Array(wiring.Component):
     def _sequence(self, m: Module, go: Signal) -> tuple:
         """Keep the vectors of a window, and those that come after it, in a ring."""
         depth = ring_of(self.most)
-        m.submodules.operands = store = memory.Memory(shape=unsigned(self.rows * self.width), depth=depth, init=[])
+        m.submodules.operands = store = make(unsigned(self.rows * self.width), depth)
         write, read = store.write_port(), store.read_port()
         head, tail = Signal(range(depth)), Signal(range(depth))
         kept = Signal(range(depth + 1))

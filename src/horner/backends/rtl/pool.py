@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from horner.backends.rtl.memories import make
 from horner.backends.rtl.streams import numbers
 
 
@@ -39,7 +40,7 @@ class MaxPool(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the module."""
         m = Module()
-        m.submodules.kept = kept = memory.Memory(shape=signed(8), depth=self.depth, init=[])
+        m.submodules.kept = kept = make(signed(8), self.depth)
         write = kept.write_port()
         read = kept.read_port(transparent_for=(write,))
         row, column = Signal.like(self.rows_last), Signal.like(self.columns_last)

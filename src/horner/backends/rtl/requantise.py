@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from horner.backends.rtl.arithmetic import add, multiply
+from horner.backends.rtl.memories import make
 from horner.backends.rtl.streams import numbers
 
 
@@ -46,10 +47,10 @@ class Requantise(wiring.Component):
         """Build the module."""
         m = Module()
         layout = data.StructLayout({"bias": signed(self.width), "multiplier": signed(self.multiplier)})
-        m.submodules.filters = store = memory.Memory(
-            shape=layout,
-            depth=len(self.filters),
-            init=[{"bias": bias, "multiplier": multiplier} for bias, multiplier in self.filters],
+        m.submodules.filters = store = make(
+            layout,
+            len(self.filters),
+            [{"bias": bias, "multiplier": multiplier} for bias, multiplier in self.filters],
         )
         read = store.read_port()
         go = Signal()

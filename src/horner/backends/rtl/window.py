@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from horner.backends.rtl.memories import make
 from horner.backends.rtl.streams import vector, vectors
 
 
@@ -34,7 +35,7 @@ class WideWindow(wiring.Component):
         """Build the module."""
         m = Module()
         older = vector(self.width, max(1, self.places - 1))  # the newest first
-        m.submodules.kept = kept = memory.Memory(shape=older, depth=max(2, 1 << (len(self.inner))), init=[])
+        m.submodules.kept = kept = make(older, max(2, 1 << (len(self.inner))))
         write = kept.write_port()
         read = kept.read_port(transparent_for=(write,))
         index, held = Signal.like(self.inner), Signal.like(self.inner)
@@ -103,9 +104,7 @@ class Window(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the module."""
         m = Module()
-        m.submodules.kept = kept = memory.Memory(
-            shape=unsigned(self.items.payload.shape().size), depth=self.depth, init=[]
-        )
+        m.submodules.kept = kept = make(unsigned(self.items.payload.shape().size), self.depth)
         write, read = kept.write_port(), kept.read_port()
         base, slot = Signal(range(self.depth)), Signal(range(self.depth))  # of this step, of the one being read
         index, held = Signal.like(self.inner), Signal.like(self.inner)

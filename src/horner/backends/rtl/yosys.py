@@ -61,5 +61,6 @@ def rtlil(design: Design, name: str) -> str:
 def verilog(design: Design, name: str, folder: Path) -> str:
     """Return an accelerator in Verilog; `folder` is for files on the way."""
     (folder / f"{name}.il").write_text(rtlil(design, name), encoding="utf-8")
-    yosys(f"read_rtlil {name}.il; hierarchy -top {name}; proc; clean; write_verilog -noattr {name}.v", folder)
+    no_sources = "setattr -unset src a:src; setattr -mod -unset src -unset generator *"
+    yosys(f"read_rtlil {name}.il; hierarchy -top {name}; proc; clean; {no_sources}; write_verilog {name}.v", folder)
     return (folder / f"{name}.v").read_text(encoding="utf-8")
