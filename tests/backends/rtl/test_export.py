@@ -15,6 +15,8 @@ from horner.backends.rtl.export import MANIFEST, write
 from horner.data import embedded, idx
 from horner.errors import FileError
 
+pytestmark = pytest.mark.xdist_group("rtl export")  # one process makes what all of them look at
+
 ARRAYS = ("reuse", "row_stationary")
 IMAGES = 2
 

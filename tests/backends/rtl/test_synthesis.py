@@ -14,6 +14,8 @@ from horner.backends.rtl.export import MANIFEST, write
 from horner.backends.rtl.synthesis import synthesise
 from horner.errors import CompileError, FileError
 
+pytestmark = pytest.mark.xdist_group("rtl synthesis")  # one process makes what all of them look at
+
 DEMONSTRATION = Path(__file__).parents[2] / "data" / "lenet5.horner"
 
 
