@@ -6,9 +6,8 @@ import os
 import re
 from pathlib import Path
 
-import jinja2
-
 from horner._files import expect_writable, write_atomic
+from horner._templates import environment
 from horner.errors import FileError, HornerError
 from horner.report import hardware
 from horner.report import hardware_tables as tables
@@ -55,25 +54,21 @@ def render(program: str, simulations: Simulations) -> str:
     """Return the page. It needs nothing from outside: no script, no font, no image."""
     if not simulations[0].layers:
         raise HornerError(f"{program} has no convolution and no fully connected layer, so nothing to report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
-    return environment.get_template("hardware.html.jinja").render(
-        program=program,
-        simulations=simulations,
-        arch=simulations[0].arch,
-        names=[hardware.name(simulation.arch) for simulation in simulations],
-        reused=sum(shape.reuse is not None for shape in simulations[-1].shapes),
-        coded=any(layer.accesses.dram < layer.dram_uncoded for s in simulations for layer in s.layers),
-        totals=tables.totals(simulations),
-        layers=[tables.side_by_side(simulations)] if len(simulations) > 1 else [],
-        details=[table for each in simulations for table in (tables.times(each), tables.moves(each))],
-        pictures={kind: inline(svg, kind) for kind, svg in hardware.as_svg(simulations).items()},
+    return (
+        environment(TEMPLATES, escapes=True)
+        .get_template("hardware.html.jinja")
+        .render(
+            program=program,
+            simulations=simulations,
+            arch=simulations[0].arch,
+            names=[hardware.name(simulation.arch) for simulation in simulations],
+            reused=sum(shape.reuse is not None for shape in simulations[-1].shapes),
+            coded=any(layer.accesses.dram < layer.dram_uncoded for s in simulations for layer in s.layers),
+            totals=tables.totals(simulations),
+            layers=[tables.side_by_side(simulations)] if len(simulations) > 1 else [],
+            details=[table for each in simulations for table in (tables.times(each), tables.moves(each))],
+            pictures={kind: inline(svg, kind) for kind, svg in hardware.as_svg(simulations).items()},
+        )
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from horner._templates import environment
 from horner.backends.c.part import shape
 from horner.backends.c.types import FLOAT, INT64, CType, literals
 
@@ -84,15 +85,8 @@ def rounded(value: str, kind: CType, shift: int) -> str:
 @functools.cache
 def templates(folder: Path) -> jinja2.Environment:
     """Return the templates of a folder, with the filters that write C."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {
+    made = environment(folder)
+    made.filters |= {
         "plus": lambda number: f" {'+' if number > 0 else '-'} {abs(number)}" if number else "",
         "minus": lambda number: f" {'-' if number > 0 else '+'} {abs(number)}" if number else "",
         "times": lambda text, factor: text if factor == 1 else f"{text} * {factor}",
@@ -103,5 +97,5 @@ def templates(folder: Path) -> jinja2.Environment:
         "less": less,
         "affine": affine,
     }
-    environment.globals |= {"shape": shape, "round": rounded}
-    return environment
+    made.globals |= {"shape": shape, "round": rounded}
+    return made

@@ -8,14 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from horner import __version__
 from horner._files import expect_writable, write_atomic
+from horner._templates import environment
 from horner.backends.rtl.design import Design, baseline, design
 from horner.backends.rtl.yosys import verilog
 from horner.program.program import Program
+from horner.program.schedule import AXES
 
 MANIFEST = "arrays.json"
 """What `horner.backends.rtl.synthesis` reads of a folder."""
@@ -23,7 +24,6 @@ MANIFEST = "arrays.json"
 REUSE, ROW_STATIONARY = "reuse", "row_stationary"
 """Names of the arrays, their modules and files."""
 
-AXES = ("out", "in", "row", "col")
 IMAGES = 10
 HELD = 30
 """Of 100 cycles, those in which a testbench offers no pixel, and takes no logit."""
@@ -101,9 +101,7 @@ def _about(array: Design) -> dict[str, Any]:
         "layers": {
             step.name: {
                 "cycles": takes,
-                "reused": [
-                    axis for axis, at in zip(("out", "in", "row", "col"), step.axes, strict=True) if not at.dense
-                ],
+                "reused": [axis for axis, at in zip(AXES, step.axes, strict=True) if not at.dense],
             }
             for step, takes in zip(array.steps, array.layer_cycles, strict=True)
         },
@@ -124,8 +122,4 @@ def _image(values: np.ndarray) -> str:
 
 
 def _render(template: str, **context: Any) -> str:
-    text = (Path(__file__).parent / "templates" / template).read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(text).render(context)
+    return environment(Path(__file__).parent / "templates").get_template(template).render(context)

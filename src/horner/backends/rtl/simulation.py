@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
+from horner._templates import environment
 from horner.backends.rtl.design import Design
 from horner.backends.rtl.yosys import headers, rtlil, tool, yosys
 from horner.errors import SimulationError
@@ -55,13 +55,13 @@ class Simulation:
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        template = (Path(__file__).parent / "templates" / "simulation.cc.jinja").read_text(encoding="utf-8")
+        template = environment(Path(__file__).parent / "templates").get_template("simulation.cc.jinja")
         with tempfile.TemporaryDirectory(prefix="horner-rtl-") as name:
             folder = Path(name)
             (folder / f"{NAME}.il").write_text(rtlil(design, NAME), encoding="utf-8")
             yosys(f"read_rtlil {NAME}.il; hierarchy -top {NAME}; proc; flatten; clean; write_cxxrtl {NAME}.cc", folder)
             (folder / "simulation.cc").write_text(
-                jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
+                template.render(
                     name=NAME,
                     mangled=NAME.replace("_", "__"),
                     pixels=math.prod(design.program.input.shape),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from horner._templates import environment
 from horner.backends.c.compiler import built
 from horner.backends.c.firmware.extras import expect_zig
 from horner.backends.c.source import CSource, generate
@@ -118,11 +119,4 @@ def sources(program: Program, source: CSource) -> dict[str, str]:
 @functools.cache
 def templates() -> jinja2.Environment:
     """Return the environment of this package's templates."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    return environment(Path(__file__).parent / "templates")
