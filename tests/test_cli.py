@@ -19,7 +19,8 @@ from PIL import Image
 
 from horner import load, presets, record, zoo
 from horner.backends.c.host import calibrate
-from horner.cli import _identifier, main
+from horner.cli import main
+from horner.cli.options import identifier
 from horner.data import embedded, idx
 from horner.plan import Plan
 
@@ -405,8 +406,8 @@ def test_without_an_emulator_one_line_says_how_to_get_it(module, target, remedy,
     assert re.fullmatch(rf".* needs {module}: {remedy}", result.complaint)
 
 
-def test_any_file_name_makes_a_c_identifier():
-    assert [_identifier(stem) for stem in ("net", "le-net 5", "5", "example", "")] == [
+def test_any_file_name_makes_a_cidentifier():
+    assert [identifier(stem) for stem in ("net", "le-net 5", "5", "example", "")] == [
         *("net", "le_net_5", "network_5", "network_example", "network_")
     ]
 
