@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from horner import record
@@ -43,6 +44,12 @@ def test_a_record_comes_back_as_it_was_written(made, tmp_path):
 
 def test_retraining_costs_what_its_stages_cost_together():
     assert record.cost(run(4, 10.0), {"real": run(2, 5.0), "quantised": run(1, 10.0)}) == Cost(0.75, 1.5, 1.5)
+
+
+def test_a_dense_network_that_was_trained_on_cost_all_of_its_runs():
+    dense = msgspec.structs.replace(run(2, 5.0), before=run(6, 15.0))
+    assert [each.epochs for each in dense.runs] == [6, 2]
+    assert record.cost(dense, {"real": run(4, 10.0)}) == Cost(0.5, 0.5, 0.5)
 
 
 def test_times_of_different_machines_are_not_compared():

@@ -48,6 +48,18 @@ def test_a_dense_network_is_trained_written_and_measured(data, dense, trained):
     assert (info.shape, info.classes, info.batch_norm) == ((1, 28, 28), 10, True)
 
 
+def test_training_goes_on_from_a_trained_network_and_knows_what_all_of_it_took(data, trained, tmp_path):
+    before, file = trained[1], tmp_path / "more.safetensors"
+    changes = {"epochs": 1, "lr": 1e-9, "device": "cpu"}
+    report = train_dense("lenet5", data, file, trained=trained, changes=changes, command="horner train --from")
+    assert abs(report["validation_accuracy"] - before.accuracy) < 3  # so small a step changes little but the norms
+    info = models.load(file)[1]
+    assert info.spent.before == before.spent
+    assert [run.epochs for run in info.spent.runs] == [4, 1]
+    assert info.command == "horner train && horner train --from"
+    assert (info.shape, info.classes, info.batch_norm) == (before.shape, before.classes, before.batch_norm)
+
+
 def test_the_report_is_of_the_program_in_the_file(data, trained, tmp_path):
     output, tables, lines = tmp_path / "m.horner", [], []
     report = approximate_to_file(

@@ -103,10 +103,10 @@ def cost(dense: Spent | None, stages: Mapping[str, Spent]) -> Cost | None:
     if dense is None or not stages:
         return None
     runs = list(stages.values())
-    alike = all(run.machine == dense.machine for run in runs)
+    alike = all(run.machine == dense.machine for run in [*runs, *dense.runs])
 
     def times(name: str) -> float:
-        return round(sum(getattr(run, name) for run in runs) / getattr(dense, name), 3)
+        return round(sum(getattr(run, name) for run in runs) / sum(getattr(run, name) for run in dense.runs), 3)
 
     return Cost(times("epochs"), times("seconds") if alike else None, times("cpu_seconds") if alike else None)
 

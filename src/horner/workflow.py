@@ -37,6 +37,7 @@ def train_dense(
     data: DataSet,
     output: Path,
     *,
+    trained: Trained | None = None,
     batch_norm: bool | None = None,
     changes: Mapping[str, Any] | None = None,
     command: str = "",
@@ -50,6 +51,8 @@ def train_dense(
         A built-in network, or ``package.module:function``.
     output
         The safetensors file; ``OUTPUT.checkpoint`` beside it keeps an interrupted run.
+    trained
+        A network to go on from, instead of new weights.
     changes
         Settings of `TrainConfig` that differ from the recipe for such images.
     command
@@ -57,8 +60,15 @@ def train_dense(
     """
     changes = changes or {}
     checkpoint = output.with_name(output.name + ".checkpoint")
-    model = build(spec, data, batch_norm, changes.get("seed", 0))
-    info = msgspec.structs.replace(dense_info(spec, data, batch_norm), command=command)
+    if trained is None:
+        model = build(spec, data, batch_norm, changes.get("seed", 0))
+        info = msgspec.structs.replace(dense_info(spec, data, batch_norm), command=command)
+    else:
+        model, data = fitting(spec, trained, data, batch_norm)
+        former = trained[1]
+        info = msgspec.structs.replace(
+            former, data=data.name, command=" && ".join(filter(None, (former.command, command)))
+        )
     result, _ = _train(model, info, data, output, checkpoint, changes, say)
     tested = evaluate(model, data.test, data.mean, data.std)
     checkpoint.unlink(missing_ok=True)
@@ -265,7 +275,8 @@ def _train(
     config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(model)), **changes)
     result = train(model, data, config, checkpoint=checkpoint)
     model.cpu()  # what comes next looks at it beside images that are there
-    info = msgspec.structs.replace(info, accuracy=result.accuracy, spent=spent(result, config))
+    took = msgspec.structs.replace(spent(result, config), before=info.spent)
+    info = msgspec.structs.replace(info, accuracy=result.accuracy, spent=took)
     models.save(output, model, info)
     say(
         f"dense: {result.accuracy:.2f} % of {len(data.validation)} validation images after {result.epochs} epochs, "

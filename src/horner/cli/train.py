@@ -34,6 +34,9 @@ def train(
     model: OwnModel = None,
     data: OwnData = None,
     preset: PresetName = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="a trained network to go on from; else new weights")
+    ] = None,
     data_dir: DataDir = None,
     size: Size = None,
     channels: Channels = None,
@@ -51,7 +54,7 @@ def train(
     """
     model, data, _ = asked(preset, model, data)
     expect_writable(output)
-    from horner import workflow
+    from horner import models, workflow
 
     followed = preset_of(preset)
     changes = given(epochs=epochs, lr=lr, seed=seed, device=device, precision=precision)
@@ -59,6 +62,7 @@ def train(
         model,
         load_images(data, data_dir, size, channels),
         output,
+        trained=models.load(source, spec=model) if source else None,
         batch_norm=followed.batch_norm if followed and batch_norm is None else batch_norm,
         changes={**(followed.dense if followed else {}), **changes},
         command=command(),

@@ -38,11 +38,11 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     torch: str
 
 
-class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A finished run: what it was told, what it took, and where.
 
     ``seconds`` and ``cpu_seconds`` are those of :class:`~horner.training.TrainResult`; ``settings`` those that the
-    result depends on.
+    result depends on; ``before`` is the run whose network it went on from, if any.
     """
 
     epochs: int
@@ -51,6 +51,12 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     cpu_seconds: float
     machine: Machine
     settings: dict[str, Any]
+    before: Spent | None = None
+
+    @property
+    def runs(self) -> list[Spent]:
+        """Return all runs that the network went through, the first one first."""
+        return [*(self.before.runs if self.before else []), self]
 
 
 def spent(result: TrainResult, config: TrainConfig) -> Spent:
