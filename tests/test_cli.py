@@ -522,6 +522,11 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
         "plan": ([*approximate, "--plan", "out=cubic"], "axis out: 'cubic'"),
         "plan file": ([*approximate, "--plan", "no-plan.toml"], "cannot read no-plan.toml"),
         "dense file": ([*approximate, "--from", "nowhere", "--plan", "afsc"], "cannot read nowhere"),
+        "trained on": (["train", "lenet5", *mnist, *out, "--from", program], "not a safetensors file"),
+        "trained on another": (
+            ["train", "lenet5-caffe", *mnist, *out, "--from", dense],
+            "tensor .* of shape .* is none of the model's|is missing|the model wants",
+        ),
         "other dense": ([*approximate, "--from", program, "--plan", "afsc"], "not a safetensors file"),
         "colours": (
             ["eval", program, "--data", f"folder:{pictures}"],
@@ -557,6 +562,10 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
         "page in a file": (
             ["simulate", program, "--arch", "reuse", "--report", folder / "page.html"],
             "cannot write .*page.html: Not a directory",
+        ),
+        "no accelerator, whatever the images": (
+            ["simulate", program, "--pes", "0x3", "--data", "mnist", "--data-dir", "/no/such"],
+            "0x3 PEs; at least 1x1",
         ),
         "simulated colours": (
             ["simulate", program, "--target", "cortex-m4", "--data", f"folder:{pictures}"],

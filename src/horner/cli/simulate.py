@@ -69,6 +69,10 @@ def simulate(
     program = load(file)
     chip = chip_of(target, optimise) if target else None
     array = rows_by_columns(pes) if pes else None
+    if array:
+        from horner.backends.rtl.design import design
+
+        design(program, *array)  # refuses what it cannot compute before images are sought
     part = None
     if chip or array or data:
         images = load_images(data or trained_on(file), data_dir, size, channels)
