@@ -47,6 +47,15 @@ def test_stages_share_the_epochs_and_what_the_dense_network_was_trained_with():
         Retraining.like(dense, 1)
 
 
+def test_weights_drawn_anew_take_large_steps_of_muon_unless_other_settings_are_given():
+    dense = TrainConfig(lr=0.001)
+    assert Retraining.like(dense, 4, fit="random").real.optimizer == "muon"
+    assert Retraining.like(dense, 4, fit="random", real={"optimizer": "sgd"}).real.optimizer == "sgd"
+    for settings in (Retraining.like(dense, 4), Retraining.like(dense, 4, fit="activations")):
+        assert settings.real.optimizer == "adamw"
+    assert Retraining.like(dense, 4, fit="random").quantised.optimizer == "adamw"
+
+
 def test_the_program_is_what_the_last_stage_trained(made, data):
     assert made.epochs == 3
     assert list(made.runs) == ["real", "quantised"]

@@ -34,6 +34,8 @@ from horner.training.evaluate import device_of
 CALIBRATION_IMAGES = 1000
 REAL_LR, QUANTISED_LR = 0.1, 0.03
 """Largest relative change of a tensor in one step, before and while it is quantised."""
+NEW_WEIGHTS: dict[str, Any] = {"optimizer": "muon", "lr": 0.05}
+"""Settings of the first stage where weights are drawn anew, and far from where they should be."""
 DISTILL_WEIGHT = 0.5
 NORM_BIAS = 0.3
 """Standard deviation of a norm's biases where weights are drawn anew."""
@@ -85,6 +87,8 @@ class Retraining:
     ) -> Retraining:
         """Return settings that go with those of the dense network: its batches, images, seed and device.
 
+        Weights drawn anew (`fit` is `random`) are trained by Muon in large steps, others by AdamW in small ones.
+
         Parameters
         ----------
         epochs
@@ -113,7 +117,8 @@ class Retraining:
             clip_norm=None,
             distill_weight=distill,
         )
-        first = dataclasses.replace(base, **{"epochs": epochs - last, "lr": REAL_LR} | real)
+        usual = NEW_WEIGHTS if changes.get("fit") == "random" else {"lr": REAL_LR}
+        first = dataclasses.replace(base, **{"epochs": epochs - last} | usual | real)
         return cls(first, dataclasses.replace(base, **{"lr": QUANTISED_LR} | quantised), **changes)
 
 
