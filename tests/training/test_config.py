@@ -1,11 +1,14 @@
 import dataclasses
+import platform
+from pathlib import Path
 
 import pytest
 import torch
 
 from horner.errors import TrainingError
 from horner.training import TrainConfig, recipe
-from horner.training.config import autocast_dtype, find_device
+from horner.training import config as settings
+from horner.training.config import autocast_dtype, find_device, multiplies_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,29 @@ def test_precision_of_the_cpu():
     cpu = torch.device("cpu")
     assert autocast_dtype("auto", cpu) is None
     assert autocast_dtype("float32", cpu) is None
-    assert autocast_dtype("bfloat16", cpu) is torch.bfloat16
+    assert autocast_dtype("bfloat16", cpu) is (torch.bfloat16 if multiplies_bfloat16(cpu) else None)
+
+
+@pytest.mark.parametrize(("native", "taken"), [(True, torch.bfloat16), (False, None)])
+def test_bfloat16_is_taken_only_where_it_is_multiplied_natively(monkeypatch, native, taken):
+    monkeypatch.setattr(settings, "multiplies_bfloat16", lambda device: native)
+    assert autocast_dtype("bfloat16", torch.device("cpu")) is taken
+    assert autocast_dtype("float32", torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_a_cpu_says_what_it_multiplies(monkeypatch, flag):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: True})
+    assert multiplies_bfloat16(cpu)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: False})
+    assert not multiplies_bfloat16(cpu)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads /proc/cpuinfo")
+def test_this_cpu_is_read_as_the_kernel_reads_it():
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert multiplies_bfloat16(torch.device("cpu")) == bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def test_recipes_suit_the_images():

@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from horner.errors import TrainingError
 from horner.models import build
 from horner.training import TrainConfig, evaluate, train
+from horner.training import config as settings
 
 CONFIG = TrainConfig(epochs=3, batch_size=32, lr=3e-3, device="cpu", threads=1)
 
@@ -50,6 +51,15 @@ def test_it_learns(data, change):
     assert evaluate(model, data.test, data.mean, data.std) > 75  # chance is 10
     assert not model.training
     assert result.seconds == pytest.approx(sum(e.seconds for e in result.history))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_of_the_forward_pass_where_the_device_has_it(data, monkeypatch, native):
+    monkeypatch.setattr(settings, "multiplies_bfloat16", lambda device: native)
+    model, seen = lenet(), {True: set(), False: set()}
+    model.register_forward_hook(lambda module, images, logits: seen[module.training].add(logits.dtype))
+    fit(model, data, dataclasses.replace(CONFIG, epochs=1, precision="bfloat16"))
+    assert seen == {True: {torch.bfloat16 if native else torch.float32}, False: {torch.float32}}
 
 
 def test_the_weights_are_the_best_on_validation(data):

@@ -213,7 +213,7 @@ def working_dtype(values: Tensor) -> torch.dtype:
 def full_precision(values: Tensor) -> Iterator[None]:
     """Suspend autocast on the device of `values`."""
     kind = values.device.type
-    if torch.amp.is_autocast_available(kind):
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         with torch.autocast(kind, enabled=False):
             yield
     else:

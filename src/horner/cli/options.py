@@ -61,7 +61,7 @@ Seed = Annotated[int, typer.Option(metavar="N", help="of everything random")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"] | None,
-    typer.Option(help="of training; auto [default]: bfloat16 on a GPU that has it"),
+    typer.Option(help="of training, bfloat16 where the device has it natively; auto [default]: on such a GPU"),
 ]
 
 

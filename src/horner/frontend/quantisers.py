@@ -156,7 +156,7 @@ class Grid(nn.Module):
     def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the clamp in steps from zero: what int8 holds of ``low..high``."""
         lowest, highest = -128 - self.zero_point, 127 - self.zero_point
-        scale = self.scale.detach()
+        scale = self.log_scale.detach().exp()
         low = lowest if self.low == -math.inf else torch.clamp(nearest(self.low / scale), lowest, highest)
         high = highest if self.high == math.inf else torch.clamp(nearest(self.high / scale), lowest, highest)
         return low, high

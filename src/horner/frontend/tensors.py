@@ -63,22 +63,26 @@ class Coefficients(nn.Module):
         """Return the values that coefficients stand for, in `shape`."""
         return self.form.expand(coefficients, *self.originals).reshape(self.shape)
 
-    def largest(self) -> torch.Tensor:
-        """Return the largest magnitude in every family, ``(families,)``."""
+    def largest(self, real: torch.Tensor) -> torch.Tensor:
+        """Return the largest magnitude in every family of real coefficients, ``(families,)``."""
         peaks = torch.zeros(math.prod(self.family_shape), dtype=torch.float64, device=self.families.device)
-        values = self.real().detach().abs().flatten()
-        return peaks.scatter_reduce(0, self.families.flatten(), values, "amax")
+        return peaks.scatter_reduce(0, self.families.flatten(), real.detach().abs().flatten(), "amax")
 
-    def _snapped(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-        """The integers that will be stored; the steps are `step` shifted left by each family's shift."""
-        return snap(self.real() / (step * torch.exp2(shifts.double()))[self.families], *self.limits)
+    def _snapped(self, real: torch.Tensor, step: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        """The integers that will be stored of real coefficients whose steps are `factors` times `step`."""
+        return snap(real / (step * factors), *self.limits)
 
-    def _whole(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-        """The same with their shifts applied, in units of `step`."""
-        return self._snapped(step, shifts) * torch.exp2(shifts.double())[self.families]
+    def _whole(self, real: torch.Tensor, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        """The same with each family's shift applied, in units of `step`."""
+        factors = self._factors(shifts)
+        return self._snapped(real, step, factors) * factors
 
     def _stored(self, step: torch.Tensor, shifts: torch.Tensor) -> np.ndarray:
-        return self._snapped(step, shifts).detach().cpu().numpy().astype(np.int32)
+        return self._snapped(self.real(), step, self._factors(shifts)).detach().cpu().numpy().astype(np.int32)
+
+    def _factors(self, shifts: torch.Tensor) -> torch.Tensor:
+        """What each coefficient's step is times the common one, by the shift of its family."""
+        return torch.exp2(shifts.double())[self.families]
 
 
 class Core(Coefficients):
@@ -114,12 +118,12 @@ class Core(Coefficients):
         """The real value of one integer step of the finest family."""
         return learned(self.log_step, self.families.numel())
 
-    def _snapped(self, step: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-        snapped = super()._snapped(step, shifts)
+    def _snapped(self, real: torch.Tensor, step: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        snapped = super()._snapped(real, step, factors)
         pruned = int(self.prune * snapped.numel())
         if not pruned:
             return snapped
-        effect = self.real().detach().square() * self.gains[self.families]
+        effect = real.detach().square() * self.gains[self.families]
         return straight(snapped, snapped * (effect > effect.flatten().kthvalue(pruned).values))
 
     @torch.no_grad()
@@ -184,13 +188,15 @@ class Core(Coefficients):
         if not quantise:
             return self.expand(self.real())
         # ranked weights hand their gradient on in real units, so both are done in them
-        whole = self.expand(self._whole(self.step, self.shifts) * self.step) / self.step
+        step = self.step
+        whole = self.expand(self._whole(self.real(), step, self.shifts) * step) / step
         return straight(whole, nearest(whole))  # without the float32 noise of the orthonormal basis
 
     def integer_form(self) -> tuple[PositionalWeight, torch.Tensor]:
         """Return the form of positional weights, and coordinates of the quantised ones in units of `step`."""
         assert isinstance(self.form, PositionalWeight)
-        theta = self.form.theta(self._whole(self.step, self.shifts) * self.step) / self.step
+        step = self.step
+        theta = self.form.theta(self._whole(self.real(), step, self.shifts) * step) / step
         return self.form, theta.to(self.originals[0].dtype)
 
     def freeze(self, integer: bool) -> Weights:
@@ -230,14 +236,15 @@ class Vector(Coefficients):
         whole
             Whether steps are at least one unit (a bias), or may be fractions of it (a multiplier before its shift).
         """
+        real = self.real()
         if unit is None:
-            return self.expand(self.real())
-        return self.expand(self._whole(unit, self.exponents(unit, whole)))
+            return self.expand(real)
+        return self.expand(self._whole(real, unit, self.exponents(real, unit, whole)))
 
-    def exponents(self, unit: torch.Tensor, whole: bool) -> torch.Tensor:
+    def exponents(self, real: torch.Tensor, unit: torch.Tensor, whole: bool) -> torch.Tensor:
         """Return, for every family, the smallest power of two of the unit whose steps reach its largest value."""
         _, highest = self.limits
-        peaks = self.largest()
+        peaks = self.largest(real)
         fit = torch.ceil(torch.log2(torch.clamp(peaks / (highest * unit.detach().double()), min=2.0**-60)))
         coarsest = torch.where(peaks > 0, fit, -60.0).max()
         fit = torch.where(peaks > 0, torch.maximum(fit, coarsest - WIDEST_SPREAD), coarsest)
@@ -249,7 +256,7 @@ class Vector(Coefficients):
         axis: Axis = self.form.axes[0]
         if unit is None:
             return Positional((axis,), self.real().detach().cpu().numpy(), FLOAT_BITS), 0
-        exponents = self.exponents(unit, whole)
+        exponents = self.exponents(self.real(), unit, whole)
         shift = max(0, -int(exponents.min()))
         stored = self._stored(unit, exponents)
         shifts = torch.clamp(exponents + shift, max=LARGEST_SHIFT).cpu().numpy()

@@ -46,8 +46,9 @@ class TrainConfig:
     distill_weight, temperature
         Share of the teacher in the loss and the softness of what it says (see :mod:`horner.training.distillation`).
     precision
-        Of the forward pass in training; validation is always float32. ``auto`` is bfloat16 on a GPU that
-        multiplies it natively, otherwise float32.
+        Of the forward pass in training; validation is always float32. ``bfloat16`` is taken where the device
+        multiplies it natively; elsewhere it would be emulated, several times slower than float32, which then is
+        what runs. ``auto`` is bfloat16 on such a GPU, otherwise float32.
     device
         ``auto`` is a GPU when there is one.
     channels_last
@@ -135,7 +136,15 @@ def find_device(name: str = "auto") -> torch.device:
 
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Return what the forward pass is cast to, or ``None`` for float32 throughout."""
-    if precision == "bfloat16":
-        return torch.bfloat16
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if precision == "auto" and native else None
+    wanted = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if wanted and multiplies_bfloat16(device) else None
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has instructions of its own for products of bfloat16; true where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.12
+        return True
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -32,6 +32,7 @@ from horner.training.distributed import Group, joined, local_device
 from horner.training.evaluate import all_logits, count_correct
 from horner.training.fingerprint import Data, fingerprint, require_same
 from horner.training.interrupt import stop_requests
+from horner.training.memory import keep_freed_memory
 from horner.training.optimizer import ParameterGroups, make_optimizer, set_lr
 from horner.training.progress import shown
 from horner.training.result import Epoch, TrainResult
@@ -54,6 +55,8 @@ def train(
     epoch_hook: EpochHook | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; it ends with the weights that were best on the validation split.
+
+    On a CPU the process keeps the memory that training frees (:func:`horner.training.memory.keep_freed_memory`).
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def train(
     device = local_device(find_device(config.device))
     if (teacher is None) != (config.distill_weight == 0):
         raise TrainingError("distillation takes both: a teacher and a distill_weight above 0")
+    if device.type == "cpu":
+        keep_freed_memory()
     cuda = [device] if device.type == "cuda" else []
     with joined(device) as group, threads(config.threads), torch.random.fork_rng(cuda), stop_requests() as stop:
         run = Run(model, data, config, teacher, parameter_groups, epoch_hook, group, device)
