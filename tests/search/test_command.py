@@ -1,13 +1,10 @@
-import contextlib
-import io
 import json
 import re
-import sys
 
 import pytest
+from commands import horner
 from search_worker import SPEC
 
-from horner.cli import main
 from horner.data import idx
 from horner.program.file import load
 
@@ -21,15 +18,6 @@ def options(data, dense_file, tmp_path_factory):
         (folder / "mnist" / f"{name}-images-idx3-ubyte").write_bytes(idx.dumps(split.images[:, 0]))
         (folder / "mnist" / f"{name}-labels-idx1-ubyte").write_bytes(idx.dumps(split.labels.astype("uint8")))
     return [SPEC, "--data", "mnist", "--data-dir", folder, "--from", dense_file]
-
-
-def horner(*arguments):
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["horner", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return ended.value.code, out.getvalue(), err.getvalue()
 
 
 def complaints(err):
