@@ -20,11 +20,12 @@ from safetensors.numpy import save_file
 from horner.backends import reference
 from horner.basis import Axis
 from horner.errors import FileError
+from horner.program.account import account
 from horner.program.arithmetic import Signed, encode
-from horner.program.file import breakdown, dumps, load, loads, save
+from horner.program.file import _write, breakdown, dumps, load, loads, save
 from horner.program.layers import AdaptiveAveragePool, Add, Conv, Flatten, Layer, MaxPool, Output, Value
 from horner.program.program import Input, Program
-from horner.program.weights import Positional, constant, usual_shifts
+from horner.program.weights import Positional, Ranked, constant, usual_shifts
 
 PROGRAMS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LARGEST_PEAK = 64 << 20
@@ -209,17 +210,31 @@ class TestRefusal:
     def test_another_version_is_named_beside_those_that_are_read(self):
         data = dumps(lenet5())
         assert answer(data[:3] + b"\x07" + data[4:]) == (
-            "the data is of version 7 of the format; this Horner reads versions 1 and 2"
+            "the data is of version 7 of the format; this Horner reads versions 1 to 3"
         )
 
-    def test_files_of_version_1_are_read_and_saved_anew_as_version_2(self):
+    def test_files_of_version_1_are_read_and_saved_anew_in_the_present_one(self):
         first = (Path(__file__).parents[1] / "data" / "lenet5.horner").read_bytes()
         assert first[3] == 1
         program = loads(first)
+        assert sum(size for _, size in breakdown(first)) == account(program, first).file_bytes == len(first)
         again = dumps(program)
-        assert again[3] == 2
+        assert again[3] == 3
         images = np.random.default_rng(0).integers(0, 256, (4, *program.input.shape), np.uint8)
         np.testing.assert_array_equal(reference.run(loads(again), images), reference.run(program, images))
+
+    def test_long_runs_are_coded_and_plain_in_version_2(self):
+        levels = np.random.default_rng(0).choice(3, (256, 32, 3, 3), p=(0.7, 0.2, 0.1)).astype(np.uint8)
+        ternary = Ranked(levels, 2, 1, True, np.array([[3, 5]]), 4)
+        program = Program(Input((32, 5, 5)), (Conv(0, ternary, None, Output(constant(1, 256, 2))),))
+        data, former = dumps(program), _write(program, 2)[0]
+        for file in (data, former):
+            again = loads(file)
+            np.testing.assert_array_equal(again.layers[0].weights.levels, levels)
+            assert account(again, file).file_bytes == len(file) == sum(size for _, size in breakdown(file))
+        sizes = [dict(breakdown(file))["conv1 levels"] for file in (data, former)]
+        assert sizes[1] == levels.size / 4
+        assert 1.157 / 2 < sizes[0] / sizes[1] < 1.2 / 2  # their entropy
 
     def test_usual_shifts_take_two_bits_and_others_more(self):
         axes = Axis(8, degree=1), Axis(6, degree=1), Axis(5, degree=2), Axis(5, degree=2)
@@ -237,7 +252,8 @@ class TestRefusal:
     @example(b"\xff" * 200)
     def test_random_content_is_refused_or_is_a_file(self, content):
         answer(content)
-        answer(sealed(b"HRN\x02" + content))
+        for version in (2, 3):
+            answer(sealed(b"HRN" + bytes([version]) + content))
 
     @PROGRAMS
     @given(strategies.programs(), st.data())
@@ -347,8 +363,8 @@ class TestMistakes:
             ("net.onnx", b"\x08\x09\x12\x07pytorch", "is not a .horner file: it looks like an ONNX model"),
             ("net.pt", b"PK\x03\x04\x00\x00", "is not a .horner file: it looks like a PyTorch or zip file"),
             ("image.png", b"\x89PNG\r\n\x1a\n", "is not a .horner file: it begins with 89 50 4e 47"),
-            ("cut.horner", b"HRN\x02\x00", "is cut off after 5 bytes"),
-            ("next.horner", b"HRN\x03\x00", "is of version 3 of the format; this Horner reads versions 1 and 2"),
+            ("cut.horner", b"HRN\x03\x00", "is cut off after 5 bytes"),
+            ("next.horner", b"HRN\x04\x00", "is of version 4 of the format; this Horner reads versions 1 to 3"),
         ],
     )
     def test_the_mistake_is_named(self, tmp_path, name, content, message):

@@ -9,14 +9,14 @@ import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from horner._files import read_bytes
 from horner.errors import FileError
 from horner.program.bounds import accumulator_bits
-from horner.program.file import breakdown
+from horner.program.file import LARGEST_FILE, breakdown, version_of
 from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat, Conv, Layer, Value
 from horner.program.program import Program
 from horner.program.schedule import AXES, COL, DENSE, Counts, count, plan
@@ -162,9 +162,12 @@ def account(program: Program, file: str | os.PathLike[str] | bytes | None = None
     (2.5, 47040, 117600)
     """
     parts: defaultdict[str, float] = defaultdict(float)
-    for part, part_bytes in breakdown(program):
+    data = file if isinstance(file, bytes | None) else read_bytes(file, LARGEST_FILE)
+    for part, part_bytes in breakdown(program, version_of(data or b"")):
         parts[part.split()[0]] += part_bytes
-    size = _size(file, int(sum(parts.values())))
+    size = int(sum(parts.values()))
+    if file is not None and data is not None:
+        _expect_size(data, size, file)
     layers = tuple(
         _of_layer(program, number, name, layer, parts.pop(name, 0.0))
         for number, (name, layer) in enumerate(zip(program.names, program.layers, strict=True))
@@ -210,20 +213,13 @@ def kernel_row(conv: Conv) -> KernelRow:
     return KernelRow(Units(units, units), Units(filters * coefficients, filters * coefficients + shared))
 
 
-def _size(file: str | os.PathLike[str] | bytes | None, wanted: int) -> int:
-    """Return the size of a file (of none: the size wanted); refuse one that cannot be the program's."""
-    if file is None:
-        return wanted
-    try:
-        size = len(file) if isinstance(file, bytes) else Path(file).stat().st_size
-    except OSError as error:
-        raise FileError(f"cannot read {file!s}: {error.strerror or error}") from error
-    if size != wanted:
+def _expect_size(data: bytes, wanted: int, file: str | os.PathLike[str] | bytes) -> None:
+    """Refuse a file that cannot be the program's."""
+    if len(data) != wanted:
         where = "the data" if isinstance(file, bytes) else str(file)
         raise FileError(
-            f"{where} holds another program: {size} bytes, and this one takes {wanted}; save it there first"
+            f"{where} holds another program: {len(data)} bytes, and this one takes {wanted}; save it there first"
         )
-    return size
 
 
 def _of_layer(program: Program, number: int, name: str, layer: Layer, size: float) -> LayerAccount:

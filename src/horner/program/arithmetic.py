@@ -23,7 +23,7 @@ MOST_SAVED = 8
 """A coded run takes at least an eighth of its numbers' plain bits, so that a short file cannot hold a long run."""
 
 FEWEST, MOST = 8, 1 << 16
-"""Numbers a coded run has: fewer never pay, more would take seconds."""
+"""Numbers a run coded this way has: fewer never pay, more would take seconds (:mod:`horner.program.lanes` has them)."""
 
 
 class Chance:

@@ -15,8 +15,8 @@ LONGEST_PREFIX = 32
 """Zeros an exponential Golomb code may begin with."""
 
 
-VERSION = 2
-"""Of the file format, as written; version 1, which is still read, lists every family's shift."""
+VERSION = 3
+"""Of the file format, as written. Older ones are still read: 2 leaves long runs plain, 1 also lists every shift."""
 
 
 class BitWriter:

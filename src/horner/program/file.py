@@ -18,7 +18,7 @@ from horner.program.layers import Layer, Value
 from horner.program.program import LARGEST_ACTIVATION, MOST_LAYERS, Head, Input, Program, infer
 
 MAGIC = b"HRN"
-VERSIONS = (1, VERSION)
+VERSIONS = range(1, VERSION + 1)
 """Those that are read."""
 
 LARGEST_FILE = 1 << 30
@@ -71,8 +71,21 @@ def loads(data: bytes) -> Program:
     return _parse(data, "the data")
 
 
-def breakdown(program: Program | bytes) -> list[tuple[str, float]]:
+def version_of(data: bytes) -> int:
+    """Return the version of the format that the bytes of a file are in; the present one where they say none."""
+    found = data[len(MAGIC)] if data.startswith(MAGIC) and len(data) > len(MAGIC) else VERSION
+    return found if found in VERSIONS else VERSION
+
+
+def breakdown(program: Program | bytes, version: int = VERSION) -> list[tuple[str, float]]:
     """Say how the bytes of a program's file divide.
+
+    Parameters
+    ----------
+    program
+        The program, or the content of its file, which is then divided as it is.
+    version
+        Of the format, for a program.
 
     Returns
     -------
@@ -81,7 +94,10 @@ def breakdown(program: Program | bytes) -> list[tuple[str, float]]:
         `conv1 shifts`, `conv1 coefficients`, `conv1 levels`, `conv1 bias`, `conv1 multipliers`, as far as it has
         them; `padding` and `checksum`. Eighths of a byte; their sum is exactly the size of the file.
     """
-    tally = _write(loads(program) if isinstance(program, bytes) else program)[1].tally
+    if isinstance(program, bytes):
+        version = version_of(program)
+        program = loads(program)
+    tally = _write(program, version)[1].tally
     return [(part, bits / 8) for part, bits in tally.items() if bits]
 
 
@@ -103,8 +119,7 @@ def _parse(data: bytes, name: str) -> Program:
     if not data.startswith(MAGIC):
         raise FileError(f"{name} is not a .horner file: {_guess(data)}")
     if len(data) > 3 and data[3] not in VERSIONS:
-        known = " and ".join(map(str, VERSIONS))
-        raise FileError(f"{name} is of version {data[3]} of the format; this Horner reads versions {known}")
+        raise FileError(f"{name} is of version {data[3]} of the format; this Horner reads versions 1 to {VERSION}")
     if len(data) < len(MAGIC) + 1 + CHECKSUM_BYTES:
         raise FileError(f"{name} is cut off after {len(data)} bytes")
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]

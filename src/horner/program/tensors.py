@@ -9,8 +9,10 @@ import numpy as np
 
 from horner.basis import Axis, Nodes
 from horner.errors import FileError
-from horner.program.arithmetic import FEWEST, MOST, Model, Signed, Unsigned, decode, encode
+from horner.program.arithmetic import FEWEST, MOST, MOST_SAVED, Model, Signed, Unsigned, decode, encode
 from horner.program.bitstream import BitReader, BitWriter
+from horner.program.lanes import decode as decode_lanes
+from horner.program.lanes import encode as encode_lanes
 from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms, usual_shifts
 
 SHIFT_BITS = 5
@@ -185,16 +187,30 @@ def _read_core(reader: BitReader, shape: tuple[int, ...], bits: int) -> np.ndarr
 
 def _write_run(writer: BitWriter, values: np.ndarray, bits: int, model: Model) -> None:
     """Write a run of numbers coded where that is shorter, with a bit to say so; plain where it may not be coded."""
-    digits = encode(values, bits, model)
-    if FEWEST <= values.size <= MOST:
+    if _coded_in_lanes(writer.version, values.size):
+        lanes = encode_lanes(values, bits, model is Signed)
+        worth = lanes.bits < values.size * bits <= MOST_SAVED * lanes.bits
+        writer.flag(worth)
+        if worth:
+            lanes.write(writer)
+            return
+    elif FEWEST <= values.size <= MOST:
+        digits = encode(values, bits, model)
         writer.flag(digits is not None)
-    if digits is None:
-        writer.array(values, bits)
-    else:
-        writer.array(digits, 1)
+        if digits is not None:
+            writer.array(digits, 1)
+            return
+    writer.array(values, bits)
 
 
 def _read_run(reader: BitReader, count: int, bits: int, model: Model) -> np.ndarray:
+    if _coded_in_lanes(reader.version, count) and reader.flag():
+        reader.expect(-(-count * bits // MOST_SAVED), f"a coded run of {count} numbers of {bits} bits")
+        return decode_lanes(reader, count, bits, model is Signed)
     if FEWEST <= count <= MOST and reader.flag():
         return decode(reader, count, bits, model)
     return reader.array(count, bits, signed=model is Signed)
+
+
+def _coded_in_lanes(version: int, count: int) -> bool:
+    return version > 2 and count > MOST
