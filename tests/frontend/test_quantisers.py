@@ -32,10 +32,14 @@ def test_a_grid_holds_the_integers_of_the_program(spread, clamp, generator):
     np.testing.assert_array_equal(got.numpy(), wanted)
 
 
-def test_gradients_pass_inside_the_range_and_stop_outside():
-    values = torch.tensor([-3.0, -0.4, 0.6, 5.0], requires_grad=True)
-    snap(values, -1, 2).sum().backward()
-    assert values.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("low", "high"), [(-1, 2), (0, 3), (1, 2)])
+def test_gradients_pass_inside_the_range_bounds_included_and_stop_outside(low, high, dtype):
+    inside = torch.tensor([low, low + 0.6, high], dtype=dtype)
+    outside = torch.tensor([low - 2, low - 1e-6, high + 1e-6, high + 3], dtype=dtype)
+    values = torch.cat([inside, outside]).requires_grad_()
+    snap(values, low, high).sum().backward()
+    assert values.grad.tolist() == [1.0] * 3 + [0.0] * 4
 
 
 @given(generators(), st.integers(2, 8))

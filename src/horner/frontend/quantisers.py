@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -41,21 +42,35 @@ class _Snap(torch.autograd.Function):
     """Clamp and round in few passes over memory; the gradient passes where nothing was clamped."""
 
     @staticmethod
-    def forward(ctx: Any, scaled: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, scaled: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        ctx.save_for_backward(scaled)
+        ctx.bounds = low, high
         clamped = torch.clamp(scaled, low, high)
-        ctx.save_for_backward(clamped == scaled)
+        if low >= 0:  # no sign to look after
+            return clamped.add_(0.5).floor_()
         return clamped.abs().add_(0.5).floor_().copysign_(clamped)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        (passes,) = ctx.saved_tensors
-        return gradients[0] * passes, None, None
+        (scaled,) = ctx.saved_tensors
+        low, high = ctx.bounds
+        beyond = (_next(low, -math.inf, scaled.dtype), _next(high, math.inf, scaled.dtype))
+        return torch.ops.aten.hardtanh_backward(gradients[0], scaled, *beyond), None, None
 
 
-def snap(scaled: torch.Tensor, low: torch.Tensor | float, high: torch.Tensor | float) -> torch.Tensor:
-    """Return the integers from `low` to `high` nearest to values that are in units of their step already."""
-    bounds = (torch.as_tensor(bound, dtype=scaled.dtype, device=scaled.device) for bound in (low, high))
-    return _Snap.apply(scaled, *bounds)
+@functools.cache
+def _next(value: float, towards: float, dtype: torch.dtype) -> float:
+    """The next number of a type."""
+    return float(torch.nextafter(*(torch.tensor(number, dtype=dtype) for number in (value, towards))))
+
+
+def snap(scaled: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Return the integers from `low` to `high` nearest to values that are in units of their step already.
+
+    >>> snap(torch.tensor([-9.0, -1.5, 0.4, 0.5, 9.0]), -4, 3)
+    tensor([-4., -2.,  0.,  1.,  3.])
+    """
+    return _Snap.apply(scaled, float(low), float(high))
 
 
 def learned(log_step: torch.Tensor, count: int) -> torch.Tensor:
@@ -153,13 +168,16 @@ class Grid(nn.Module):
         self.zero_point.fill_(zero)
         self.log_scale.data.fill_(math.log(best_step(values, -128 - zero, 127 - zero)))
 
-    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self) -> tuple[float, float]:
         """Return the clamp in steps from zero: what int8 holds of ``low..high``."""
-        lowest, highest = -128 - self.zero_point, 127 - self.zero_point
+        zero = int(self.zero_point)
         scale = self.log_scale.detach().exp()
-        low = lowest if self.low == -math.inf else torch.clamp(nearest(self.low / scale), lowest, highest)
-        high = highest if self.high == math.inf else torch.clamp(nearest(self.high / scale), lowest, highest)
-        return low, high
+
+        def held(bound: float) -> float:
+            steps = float(nearest(bound / scale)) if bound and math.isfinite(bound) else bound
+            return float(min(max(steps, -128 - zero), 127 - zero))
+
+        return held(self.low), held(self.high)
 
     def limits(self) -> tuple[int, int]:
         """Return the clamp as integers, zero point included."""
