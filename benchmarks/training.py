@@ -48,7 +48,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 PRESETS = ("lenet5", "lenet5-ranked", "lenet-fashion", "lenet5-caffe-1k", "resnet20", "alexnet", "vgg16")
 IMAGES = 2000
 GIVEN_BACK = {"MALLOC_ARENA_MAX": "8"}
-"""A setting of the user's own, which is glibc's default here: Horner then leaves memory as it finds it."""
+"""A setting of the user's own, which one thread of allocations never reaches: Horner leaves memory as it finds it."""
 
 CPU = torch.device("cpu")
 
@@ -144,12 +144,8 @@ def main(
     write_docs: Annotated[
         bool, typer.Option(help="Write benchmarks/results/training.json and docs/performance.md.")
     ] = False,
-    child: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Time steps of training: dense, approximated and quantised."""
-    if child:
-        print(msgspec.json.encode(measure(child, runs)).decode())
-        return
     if write_docs and only:
         raise typer.BadParameter("the document holds a run over everything; leave out --only")
     rows = []
@@ -200,8 +196,11 @@ def parts(report: Report) -> dict[str, str]:
 def _apart(name: str, runs: int, settings: dict[str, str]) -> Steps:
     """Measure in a process of its own: what the C library does with memory is decided once."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
-    command = [sys.executable, "-m", "benchmarks.training", "--child", name, "--runs", str(runs)]
-    done = subprocess.run(command, env=plain | settings, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    measured = f"msgspec.json.encode(measure({name!r}, {runs})).decode()"
+    code = f"import msgspec; from benchmarks.training import measure; print({measured})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=plain | settings, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    )
     return msgspec.json.decode(done.stdout, type=Steps)
 
 

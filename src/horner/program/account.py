@@ -166,8 +166,8 @@ def account(program: Program, file: str | os.PathLike[str] | bytes | None = None
     for part, part_bytes in breakdown(program, version_of(data or b"")):
         parts[part.split()[0]] += part_bytes
     size = int(sum(parts.values()))
-    if file is not None and data is not None:
-        _expect_size(data, size, file)
+    if data is not None:
+        _expect_size(data, size, "the data" if isinstance(file, bytes) else str(file))
     layers = tuple(
         _of_layer(program, number, name, layer, parts.pop(name, 0.0))
         for number, (name, layer) in enumerate(zip(program.names, program.layers, strict=True))
@@ -213,10 +213,9 @@ def kernel_row(conv: Conv) -> KernelRow:
     return KernelRow(Units(units, units), Units(filters * coefficients, filters * coefficients + shared))
 
 
-def _expect_size(data: bytes, wanted: int, file: str | os.PathLike[str] | bytes) -> None:
+def _expect_size(data: bytes, wanted: int, where: str) -> None:
     """Refuse a file that cannot be the program's."""
     if len(data) != wanted:
-        where = "the data" if isinstance(file, bytes) else str(file)
         raise FileError(
             f"{where} holds another program: {len(data)} bytes, and this one takes {wanted}; save it there first"
         )

@@ -34,13 +34,13 @@ class Lanes:
     Parameters
     ----------
     chances
-        Of every symbol, in parts of `WHOLE`.
+        Of every symbol, int64 ``(2**min(bits, TABLE_BITS),)``, in parts of `WHOLE`.
     states
-        Of every lane, to begin decoding with.
+        Of every lane, uint64 ``(lanes,)`` below 2**32, to begin decoding with.
     words
-        What lanes take in when their state falls below `LEAST_STATE`.
-    rest
-        The lower bits of every number, which are not coded, and how many those are.
+        What lanes take in when their state falls below `LEAST_STATE`, uint16 ``(words,)``.
+    rest, rest_bits
+        The lower bits of every number, which are not coded, int64 ``(count,)`` or empty, and how many those are.
     """
 
     chances: np.ndarray
@@ -78,7 +78,7 @@ def count_of_lanes(count: int) -> int:
 
 
 def encode(values: np.ndarray, bits: int, signed: bool) -> Lanes:
-    """Code a run of numbers of `bits` bits, in C order."""
+    """Code a run of at least one number of `bits` bits, in C order; `signed` as coefficients are, levels are not."""
     rest_bits = max(0, bits - TABLE_BITS)
     flat = values.reshape(-1).astype(np.int64) + (1 << bits - 1 if signed else 0)
     symbols = flat >> rest_bits
@@ -97,9 +97,8 @@ def encode(values: np.ndarray, bits: int, signed: bool) -> Lanes:
         x[full] >>= np.uint64(WORD_BITS)
         whole, part = np.divmod(x, chances64[row])
         x[:] = (whole << np.uint64(CHANCE_BITS)) + part + starts64[row]
-    words = np.concatenate(taken[::-1]) if taken else np.zeros(0, np.uint16)
     rest = flat & (1 << rest_bits) - 1 if rest_bits else flat[:0]
-    return Lanes(chances, states, words, rest, rest_bits)
+    return Lanes(chances, states, np.concatenate(taken[::-1]), rest, rest_bits)
 
 
 def decode(reader: BitReader, count: int, bits: int, signed: bool) -> np.ndarray:

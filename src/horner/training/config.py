@@ -144,7 +144,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """Return whether a device has instructions of its own for products of bfloat16; true where that is not known."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.12
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
         return True
     has = torch.cpu.get_capabilities()
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

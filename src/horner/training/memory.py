@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives large tensors back to the system when they are freed, and has it clear the pages of the next
     ones: the forward pass of a network of large maps then waits for the system up to a third of its time. The process
-    keeps the largest amount that it ever had in use, no more. Nothing is changed where the C library is another, or
+    keeps about the largest amount that it ever had in use. Nothing is changed where the C library is another, or
     where the environment has settings of its own for it (``MALLOC_TRIM_THRESHOLD_``, ``GLIBC_TUNABLES`` and the like).
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
