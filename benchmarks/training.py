@@ -2,19 +2,21 @@
 
 The dense network of a preset, the approximated one and the quantised one take steps in turn, on all cores. Images are
 noise, on which time does not depend. The same again where the C library gives freed memory back to the system, as it
-does without `horner.training.memory`.
+does without `horner.training.memory`; the dense step also without `horner.training.lowering`, where that does anything.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -34,7 +36,7 @@ from horner.data.dataset import assemble
 from horner.frontend.convert import quantised
 from horner.pipeline import calibration_images, relative_groups
 from horner.plan import Plan
-from horner.training import TrainConfig
+from horner.training import TrainConfig, lowering
 from horner.training.config import autocast_dtype
 from horner.training.distributed import joined
 from horner.training.loop import Run
@@ -54,13 +56,17 @@ CPU = torch.device("cpu")
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """Median milliseconds of a step of each stage, images a step, and whether bfloat16 was native."""
+    """Median milliseconds of a step of each stage, images a step, and whether bfloat16 was native.
+
+    `unlowered` is the dense step where torch's own kernels convolve the small maps too, if Horner lowers any.
+    """
 
     dense: float
     real: float
     quantised: float
     batch: int
     bfloat16: bool
+    unlowered: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,22 @@ def measure(name: str, runs: int) -> Steps:
             return run
 
         takers = step(dense, config, False), step(real, settings.real, True), step(last, settings.quantised, True)
-        times = interleave([lambda run=run: _step(run) for run in takers], runs)  # type: ignore[misc]
-    dense_ms, real_ms, quantised_ms = (round(time.median / 1e3, 2) for time in times)
-    native = autocast_dtype(config.precision, CPU) is not None
-    return Steps(dense_ms, real_ms, quantised_ms, config.batch_size, native)
+        steps = [functools.partial(_step, run) for run in takers]
+        native = autocast_dtype(config.precision, CPU) is not None
+        lowered = native and lowering.has_amx()
+        times = interleave([*steps, *([functools.partial(_unlowered_step, takers[0])] if lowered else [])], runs)
+    dense_ms, real_ms, quantised_ms, *unlowered_ms = (round(time.median / 1e3, 2) for time in times)
+    return Steps(dense_ms, real_ms, quantised_ms, config.batch_size, native, *unlowered_ms)
 
 
 def _step(run: Run) -> None:
     run.step = 0  # the schedule's, which time does not depend on either
     run.train_step()
+
+
+def _unlowered_step(run: Run) -> None:
+    with mock.patch.object(lowering, "has_amx", return_value=False):
+        _step(run)
 
 
 def main(
@@ -165,8 +178,8 @@ def main(
         write_atomic(DOCUMENT, insert(DOCUMENT.read_text(encoding="utf-8"), parts(report)))
 
 
-HEADINGS = ("preset", "dense", "approximated", "quantised", "retraining, of dense training", "dense, memory given back",
-            "approximated, memory given back")  # fmt: skip
+HEADINGS = ("preset", "dense", "approximated", "quantised", "retraining, of dense training", "dense, not lowered",
+            "dense, memory given back", "approximated, memory given back")  # fmt: skip
 
 
 def cells(row: Row) -> list[str]:
@@ -177,6 +190,7 @@ def cells(row: Row) -> list[str]:
         f"{kept.dense:,.1f}",
         *(f"{time:,.1f} ({time / kept.dense:.2f}x)" for time in (kept.real, kept.quantised)),
         f"{row.retraining:.2f}x",
+        "" if kept.unlowered is None else f"{kept.unlowered:,.1f} ({kept.unlowered / kept.dense:.2f}x)",
         *(f"{then:,.1f} ({then / now:.2f}x)" for now, then in ((kept.dense, back.dense), (kept.real, back.real))),
     ]
 

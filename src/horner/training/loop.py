@@ -32,6 +32,7 @@ from horner.training.distributed import Group, joined, local_device
 from horner.training.evaluate import all_logits, count_correct
 from horner.training.fingerprint import Data, fingerprint, require_same
 from horner.training.interrupt import stop_requests
+from horner.training.lowering import lowering
 from horner.training.memory import keep_freed_memory
 from horner.training.optimizer import ParameterGroups, make_optimizer, set_lr
 from horner.training.progress import shown
@@ -196,7 +197,7 @@ class Run:
         labels = self.labels[chosen]
         pixels = augment(self.images[chosen], config.augmentation)
         x = normalise(pixels, self.mean, self.std, config.channels_last)
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+        with self.mixed_precision():
             assert self.wrapped is not None
             logits = self.wrapped(x).float()
         loss = self.loss_of(logits, labels, x, chosen)
@@ -212,6 +213,15 @@ class Run:
         self.seen += len(chosen)
         self.step += 1
 
+    @contextmanager
+    def mixed_precision(self) -> Iterator[None]:
+        """Run forward passes of training in the run's precision, the way that is fastest there."""
+        with (
+            torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None),
+            lowering(self.device),
+        ):
+            yield
+
     def loss_of(
         self, logits: torch.Tensor, labels: torch.Tensor, x: torch.Tensor, chosen: torch.Tensor
     ) -> torch.Tensor:
@@ -222,7 +232,7 @@ class Run:
         if self.teacher_logits is not None:
             said = self.teacher_logits[chosen]
         else:
-            with torch.no_grad(), torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            with torch.no_grad(), self.mixed_precision():
                 said = self.teacher(x).float()
         return distillation_loss(
             logits,
