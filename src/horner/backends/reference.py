@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from horner.basis import gather, spread
-from horner.program.bounds import EXACT_DOUBLE, accumulator
+from horner.program.bounds import EXACT_DOUBLE, EXACT_SINGLE, accumulator
 from horner.program.integer import requantise, round_divide, round_shift, saturate
 from horner.program.layers import (
     AdaptiveAveragePool,
@@ -188,8 +188,8 @@ def _by_position(conv: Conv, inputs: np.ndarray, matrix: np.ndarray, result: Val
     # n, group, channel, row tap, output row, column tap, output column -> taps against positions
     terms = matrix[0].size
     x = x.transpose(0, 1, 2, 3, 5, 4, 6).reshape(n, conv.groups, terms, out_height * out_width)
-    filters = matrix.reshape(1, conv.groups, -1, terms).astype(x.dtype)
-    sums = (filters @ x).reshape(n, -1, out_height, out_width)
+    filters = matrix.reshape(conv.groups, -1, terms).astype(x.dtype)
+    sums = _product(filters, x).reshape(n, -1, out_height, out_width)
     return spread(sums, axes[OUT], 1) if "out" in schedule.reused else sums
 
 
@@ -199,29 +199,54 @@ def _by_level(conv: Conv, inputs: np.ndarray, matrix: np.ndarray, result: Value)
     assert isinstance(weights, Ranked)
     n, filters = len(inputs), weights.shape[OUT]
     _, out_height, out_width = result.shape
-    x = _taps(inputs, 2, weights.shape[ROW], out_height, conv.stride[0], conv.padding[0], conv.dilation[0])
+    codes = range(int(weights.zero), 1 << weights.level_bits)
+    most = weights.levels[0].size * len(codes) ** matrix.shape[1]  # inputs in a sum, gathered over the codes
+    exact = weights.curve.nodes == "index" and _exact_single(inputs, most)
+    x = inputs.astype(np.float32) if exact else inputs
+    x = _taps(x, 2, weights.shape[ROW], out_height, conv.stride[0], conv.padding[0], conv.dilation[0])
     x = _taps(x, 4, weights.shape[COL], out_width, conv.stride[1], conv.padding[1], conv.dilation[1])
     # n, group, channel, row tap, output row, column tap, output column -> taps against positions
     terms = weights.levels[0].size
     x = x.reshape(n, conv.groups, -1, *x.shape[2:]).transpose(0, 1, 2, 3, 5, 4, 6)
     x = x.reshape(n, conv.groups, terms, out_height * out_width)
     levels = weights.levels.reshape(conv.groups, -1, terms)
-    sums = [_chosen(levels == level, x) for level in range(int(weights.zero), 1 << weights.level_bits)]
+    gathered = weights.curve.gather([_chosen(levels == code, x) for code in codes])
+    if exact:
+        gathered = [value.astype(np.float64) for value in gathered]
     curves = np.broadcast_to(matrix, (filters, matrix.shape[1])).reshape(conv.groups, -1, matrix.shape[1], 1)
-    products = [value * curves[:, :, order] for order, value in enumerate(weights.curve.gather(sums))]
+    products = [value * curves[:, :, order] for order, value in enumerate(gathered)]
     return functools.reduce(lambda a, b: a + b, products).reshape(n, filters, out_height, out_width)
+
+
+def _exact_single(inputs: np.ndarray, terms: int) -> bool:
+    """Return whether sums of so many inputs, which are float64, are exact in float32 too: half the time."""
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != np.float64:
+        return False
+    return bool(terms * np.abs(inputs).max(initial=0) <= EXACT_SINGLE and (inputs == np.rint(inputs)).all())
 
 
 def _chosen(choice: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Sum the terms chosen by each filter, ``(groups, filters, terms)``, of ``(n, groups, terms, positions)``."""
     if isinstance(x, np.ndarray):  # the fastest way to add: a product with zeros and ones
-        return choice.astype(x.dtype) @ x
+        if not choice.any():
+            return np.zeros((len(x), *choice.shape[:2], x.shape[-1]), x.dtype)
+        return _product(choice.astype(x.dtype), x)
     sums = []
     for group, filters in enumerate(choice):
         for terms in filters:
             parts = [x[:, group, int(i)] for i in np.flatnonzero(terms)]
             sums.append(functools.reduce(lambda a, b: a + b, parts) if parts else np.zeros_like(x[:, group, 0]))
     return np.stack(sums, 1).reshape(len(x), *choice.shape[:2], -1)
+
+
+def _product(filters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Multiply ``(groups, filters, terms)`` by ``(n, groups, terms, positions)``: `n, groups, filters, positions`."""
+    if not isinstance(x, np.ndarray):
+        return filters[None] @ x
+    n, groups, terms, positions = x.shape
+    # one product for all images: maps of few positions would read all filters again for each
+    columns = x.transpose(1, 2, 0, 3).reshape(groups, terms, n * positions)
+    return (filters @ columns).reshape(groups, -1, n, positions).transpose(2, 0, 1, 3)
 
 
 def _taps(x: np.ndarray, at: int, kernel: int, outputs: int, stride: int, padding: int, dilation: int) -> np.ndarray:

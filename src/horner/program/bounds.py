@@ -26,6 +26,7 @@ MOST_FILTERS = 1 << 20
 """Filters that the layers of a program may have together."""
 
 EXACT_DOUBLE = 2**53
+EXACT_SINGLE = 2**24
 """Integers below this magnitude are exact in float64."""
 
 
