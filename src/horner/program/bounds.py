@@ -25,9 +25,8 @@ LARGEST_LAYER = 1 << 31
 MOST_FILTERS = 1 << 20
 """Filters that the layers of a program may have together."""
 
-EXACT_DOUBLE = 2**53
-EXACT_SINGLE = 2**24
-"""Integers below this magnitude are exact in float64."""
+EXACT_DOUBLE, EXACT_SINGLE = 2**53, 2**24
+"""Integers below this magnitude are exact in float64, in float32."""
 
 
 @dataclass
