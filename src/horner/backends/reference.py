@@ -200,13 +200,13 @@ def _by_level(conv: Conv, inputs: np.ndarray, matrix: np.ndarray, result: Value)
     n, filters = len(inputs), weights.shape[OUT]
     _, out_height, out_width = result.shape
     codes = range(int(weights.zero), 1 << weights.level_bits)
-    most = weights.levels[0].size * len(codes) ** matrix.shape[1]  # inputs in a sum, gathered over the codes
+    terms = weights.levels[0].size
+    most = terms * len(codes) ** matrix.shape[1]  # inputs in a sum, gathered over the codes
     exact = weights.curve.nodes == "index" and _exact_single(inputs, most)
     x = inputs.astype(np.float32) if exact else inputs
     x = _taps(x, 2, weights.shape[ROW], out_height, conv.stride[0], conv.padding[0], conv.dilation[0])
     x = _taps(x, 4, weights.shape[COL], out_width, conv.stride[1], conv.padding[1], conv.dilation[1])
     # n, group, channel, row tap, output row, column tap, output column -> taps against positions
-    terms = weights.levels[0].size
     x = x.reshape(n, conv.groups, -1, *x.shape[2:]).transpose(0, 1, 2, 3, 5, 4, 6)
     x = x.reshape(n, conv.groups, terms, out_height * out_width)
     levels = weights.levels.reshape(conv.groups, -1, terms)
