@@ -1,6 +1,6 @@
 import torch
 
-from horner.training.augment import augment, shift
+from horner.training.augment import augment, cutout, shift
 
 
 def one_pixel(count: int) -> torch.Tensor:
@@ -33,6 +33,32 @@ def test_crop_flip_mirrors_about_half():
     assert 150 < rows.count([3, 2, 1]) < 250
 
 
+def test_cutout_hides_a_quarter_of_each_side_of_every_image_anywhere():
+    torch.manual_seed(0)
+    images = torch.full((2000, 3, 16, 8), 9, dtype=torch.uint8)
+    cut = cutout(images)
+    assert cut.dtype == torch.uint8
+    corners = set()
+    for image in cut:
+        hidden = (image == 0).nonzero()
+        first, last = hidden.amin(0), hidden.amax(0)
+        assert (last - first + 1).tolist() == [3, 4, 2]  # one rectangle, through all channels
+        assert len(hidden) == 3 * 4 * 2
+        corners.add(tuple(first[1:].tolist()))
+    assert corners == {(row, col) for row in range(13) for col in range(7)}
+    assert int(images.min()) == 9
+
+
+def test_crop_flip_cutout_is_a_cutout_of_what_crop_flip_draws():
+    images = torch.full((50, 1, 32, 32), 5, dtype=torch.uint8)
+    torch.manual_seed(0)
+    plain = augment(images, "crop-flip")
+    torch.manual_seed(0)
+    cut = augment(images, "crop-flip-cutout")
+    assert torch.equal(cut[cut > 0], plain[cut > 0])
+    assert bool(((plain > 0) & (cut == 0)).flatten(1).sum(1).gt(0).all())
+
+
 def test_none_is_the_same_tensor():
     images = one_pixel(2)
     assert augment(images, "none") is images
@@ -40,7 +66,7 @@ def test_none_is_the_same_tensor():
 
 def test_the_generator_decides():
     images = torch.arange(4 * 28 * 28, dtype=torch.int32).to(torch.uint8).view(4, 1, 28, 28)
-    for kind in ("shift", "crop-flip"):
+    for kind in ("shift", "crop-flip", "crop-flip-cutout"):
         torch.manual_seed(3)
         first = augment(images, kind)
         torch.manual_seed(3)

@@ -11,6 +11,8 @@ from horner.training.config import Augmentation
 
 TURN, SCALE, SHIFT = 5.0, 0.05, 0.75
 """Degrees, parts and pixels that ``affine`` changes an image by, at most."""
+HIDDEN = 0.25
+"""Share of an image's height and width that ``crop-flip-cutout`` hides."""
 
 
 def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
@@ -21,8 +23,9 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
     images
         ``(N, C, H, W)``, uint8; not changed.
     kind
-        ``none``; ``shift`` by up to 2 pixels any way; ``affine``: turn, scale, slant and shift a little; or
-        ``crop-flip``: shift by up to 4 and mirror half of them. What enters from beyond the border is 0.
+        ``none``; ``shift`` by up to 2 pixels any way; ``affine``: turn, scale, slant and shift a little;
+        ``crop-flip``: shift by up to 4 and mirror half of them; or ``crop-flip-cutout``: that, and hide a rectangle.
+        What enters from beyond the border, and what is hidden, is 0.
 
     >>> augment(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "crop-flip").shape
     torch.Size([2, 3, 32, 32])
@@ -35,7 +38,21 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
         return affine(images)
     flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     images = shift(images, 4)
-    return torch.where(flipped, images.flip(3), images)
+    images = torch.where(flipped, images.flip(3), images)
+    return cutout(images) if kind == "crop-flip-cutout" else images
+
+
+def cutout(images: torch.Tensor) -> torch.Tensor:
+    """Hide a rectangle of every image, a quarter of its height and width, anywhere within it (DeVries et al., 2017)."""
+
+    def hidden(side: int) -> torch.Tensor:
+        length = round(side * HIDDEN)
+        first = torch.randint(side - length + 1, (len(images), 1), device=images.device)
+        places = torch.arange(side, device=images.device)
+        return (places >= first) & (places < first + length)  # N, side
+
+    rows, cols = hidden(images.shape[2]), hidden(images.shape[3])
+    return images.masked_fill((rows[:, :, None] & cols[:, None, :])[:, None], 0)
 
 
 def affine(images: torch.Tensor) -> torch.Tensor:
