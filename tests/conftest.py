@@ -1,6 +1,10 @@
-"""One thread, and examples without a stopwatch: tests share their machine with others. Nothing enters the cache."""
+"""One thread, and examples without a stopwatch: tests share their machine with others. Nothing enters the cache.
+
+Ctrl-C means what it does at a terminal, although a shell has jobs in the background ignore it.
+"""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from horner.backends.c.compiler import working_cache
 settings.register_profile("horner", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("horner")
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
