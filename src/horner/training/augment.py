@@ -43,7 +43,13 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
 
 
 def cutout(images: torch.Tensor) -> torch.Tensor:
-    """Hide a rectangle of every image, a quarter of its height and width, anywhere within it (DeVries et al., 2017)."""
+    """Hide a rectangle of every image, a quarter of its height and width, anywhere within it (DeVries et al., 2017).
+
+    ``(N, C, H, W)`` to the same shape and type; what is hidden is 0 in all channels.
+
+    >>> cutout(torch.ones(1, 1, 8, 8, dtype=torch.uint8)).sum()  # 2x2 of 8x8 are hidden
+    tensor(60)
+    """
 
     def hidden(side: int) -> torch.Tensor:
         length = round(side * HIDDEN)
