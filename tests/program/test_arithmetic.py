@@ -9,30 +9,30 @@ from hypothesis import strategies as st
 
 from horner.errors import FileError
 from horner.program.arithmetic import FEWEST, MOST, MOST_SAVED, Decoder, Encoder, Signed, Unsigned, decode, encode
-from horner.program.bitstream import BitReader, BitWriter
+from horner.program.bitstream import VERSION, BitReader, BitWriter
 
 
-def run(values, bits, model):
+def run(values, bits, model, version=VERSION):
     """Encode whatever the length."""
-    encoder, chances = Encoder(), model(bits)
+    encoder, chances = Encoder(), model(bits, version)
     for value in values:
         chances.code(encoder, value)
     return encoder.finish()
 
 
-@given(st.integers(1, 16), st.integers(0, 9), st.booleans(), st.data())
-def test_a_coded_run_is_decoded_and_what_follows_it_is_found(bits, before, signed, data):
-    bits = max(bits, 2) if signed else min(bits, 8)
+@given(st.integers(1, 16), st.integers(0, 9), st.booleans(), st.integers(1, VERSION), st.data())
+def test_a_coded_run_is_decoded_and_what_follows_it_is_found(bits, before, signed, version, data):
+    bits = bits if signed else min(bits, 8)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     values = data.draw(st.lists(st.integers(low, high), max_size=60))
     model = Signed if signed else Unsigned
     writer = BitWriter()
     writer.uint(0, before)
-    writer.array(run(values, bits, model), 1)
+    writer.array(run(values, bits, model, version), 1)
     end = writer.bits
     writer.uint(0b1011, 4)
     reader = BitReader(writer.finish(), before)
-    decoder, chances = Decoder(reader), model(bits)
+    decoder, chances = Decoder(reader), model(bits, version)
     assert [chances.code(decoder, 0) for _ in values] == values
     decoder.finish()
     assert reader.position == end
@@ -46,6 +46,14 @@ def test_laplacian_coefficients_come_close_to_their_entropy():
     digits = encode(values, 6, Signed)
     assert digits is not None
     assert digits.size < 1.03 * entropy < 0.85 * 6 * values.size
+
+
+def test_the_lowest_number_has_no_sign_since_version_4():
+    values = np.random.default_rng(0).choice((-2, -1, 0, 1), 3000, p=(0.1, 0.25, 0.4, 0.25))
+    former, present = (run(values.tolist(), 2, Signed, version).size for version in (3, 4))
+    assert abs(former - present - (values == -2).sum()) < 20  # a bit each, and what it took to learn the digit after it
+    _, counts = np.unique(values, return_counts=True)
+    assert present < -1.01 * (counts * np.log2(counts / counts.sum())).sum()
 
 
 def test_numbers_without_structure_stay_plain():

@@ -210,7 +210,7 @@ class TestRefusal:
     def test_another_version_is_named_beside_those_that_are_read(self):
         data = dumps(lenet5())
         assert answer(data[:3] + b"\x07" + data[4:]) == (
-            "the data is of version 7 of the format; this Horner reads versions 1 to 3"
+            "the data is of version 7 of the format; this Horner reads versions 1 to 4"
         )
 
     def test_files_of_version_1_are_read_and_saved_anew_in_the_present_one(self):
@@ -219,7 +219,7 @@ class TestRefusal:
         program = loads(first)
         assert sum(size for _, size in breakdown(first)) == account(program, first).file_bytes == len(first)
         again = dumps(program)
-        assert again[3] == 3
+        assert again[3] == 4
         images = np.random.default_rng(0).integers(0, 256, (4, *program.input.shape), np.uint8)
         np.testing.assert_array_equal(reference.run(loads(again), images), reference.run(program, images))
 
@@ -235,6 +235,16 @@ class TestRefusal:
         sizes = [dict(breakdown(file))["conv1 levels"] for file in (data, former)]
         assert sizes[1] == levels.size / 4
         assert 1.157 / 2 < sizes[0] / sizes[1] < 1.2 / 2  # their entropy
+
+    def test_files_of_version_3_are_read_and_saved_anew_in_fewer_bytes(self):
+        core = np.random.default_rng(0).choice((-2, -1, 0, 1), (32, 32, 3, 3), p=(0.05, 0.25, 0.45, 0.25))
+        weights = Positional((Axis(32), Axis(32), Axis(3), Axis(3)), core, 2)
+        program = Program(Input((32, 5, 5)), (Conv(0, weights, None, Output(constant(1, 32, 2))),))
+        former = _write(program, 3)[0]
+        again = loads(former)
+        np.testing.assert_array_equal(again.layers[0].weights.core, core)
+        assert account(again, former).file_bytes == len(former) == sum(size for _, size in breakdown(former))
+        assert len(former) - len(dumps(again)) > (core == -2).sum() / 8 - 2  # a bit each
 
     def test_usual_shifts_take_two_bits_and_others_more(self):
         axes = Axis(8, degree=1), Axis(6, degree=1), Axis(5, degree=2), Axis(5, degree=2)
@@ -252,7 +262,7 @@ class TestRefusal:
     @example(b"\xff" * 200)
     def test_random_content_is_refused_or_is_a_file(self, content):
         answer(content)
-        for version in (2, 3):
+        for version in (2, 3, 4):
             answer(sealed(b"HRN" + bytes([version]) + content))
 
     @PROGRAMS
@@ -363,8 +373,8 @@ class TestMistakes:
             ("net.onnx", b"\x08\x09\x12\x07pytorch", "is not a .horner file: it looks like an ONNX model"),
             ("net.pt", b"PK\x03\x04\x00\x00", "is not a .horner file: it looks like a PyTorch or zip file"),
             ("image.png", b"\x89PNG\r\n\x1a\n", "is not a .horner file: it begins with 89 50 4e 47"),
-            ("cut.horner", b"HRN\x03\x00", "is cut off after 5 bytes"),
-            ("next.horner", b"HRN\x04\x00", "is of version 4 of the format; this Horner reads versions 1 to 3"),
+            ("cut.horner", b"HRN\x04\x00", "is cut off after 5 bytes"),
+            ("next.horner", b"HRN\x05\x00", "is of version 5 of the format; this Horner reads versions 1 to 4"),
         ],
     )
     def test_the_mistake_is_named(self, tmp_path, name, content, message):

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from horner.errors import FileError
-from horner.program.bitstream import BitReader
+from horner.program.bitstream import VERSION, BitReader
 
 PRECISION = 32
 WHOLE, HALF, QUARTER = 1 << PRECISION, 1 << PRECISION - 1, 1 << PRECISION - 2
@@ -147,9 +147,13 @@ class Decoder:
 
 
 class Signed:
-    """Coefficients: how long the magnitude is in binary, sign, and its digits after the first."""
+    """Coefficients: how long the magnitude is in binary, sign, and its digits after the first.
 
-    def __init__(self, bits: int) -> None:
+    None but the lowest number is as long as numbers are wide: its length says all (a sign followed before version 4).
+    """
+
+    def __init__(self, bits: int, version: int = VERSION) -> None:
+        self._lowest_has_sign = version < 4
         self._longer = [Chance() for _ in range(bits)]
         self._second = [Chance() for _ in range(bits + 1)]
 
@@ -160,6 +164,8 @@ class Signed:
             length += 1
         if length == 0:
             return 0
+        if length == len(self._longer) and not self._lowest_has_sign:
+            return -(1 << length - 1)
         negative, result = coder.bit(EVEN, value < 0), 1
         for place in range(length - 2, -1, -1):
             chance = self._second[length] if place == length - 2 else EVEN
@@ -168,9 +174,9 @@ class Signed:
 
 
 class Unsigned:
-    """Levels: digit after digit, each with a chance of its own for all the digits before it."""
+    """Levels: digit after digit, each with a chance of its own for all the digits before it; alike in all versions."""
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, version: int = VERSION) -> None:
         self._bits = bits
         self._chances = [Chance() for _ in range(1 << bits)]
 
@@ -185,11 +191,11 @@ class Unsigned:
 Model = type[Signed] | type[Unsigned]
 
 
-def encode(values: np.ndarray, bits: int, model: Model) -> np.ndarray | None:
+def encode(values: np.ndarray, bits: int, model: Model, version: int = VERSION) -> np.ndarray | None:
     """Return the digits of a coded run, or None where it may not be coded or plain bits are as few."""
     if not FEWEST <= values.size <= MOST:
         return None
-    encoder, chances = Encoder(), model(bits)
+    encoder, chances = Encoder(), model(bits, version)
     for value in values.reshape(-1).tolist():
         chances.code(encoder, value)
     digits = encoder.finish()
@@ -199,7 +205,7 @@ def encode(values: np.ndarray, bits: int, model: Model) -> np.ndarray | None:
 def decode(reader: BitReader, count: int, bits: int, model: Model) -> np.ndarray:
     """Read a coded run of `count` numbers, int64 ``(count,)``."""
     reader.expect(-(-count * bits // MOST_SAVED), f"a coded run of {count} numbers of {bits} bits")
-    decoder, chances = Decoder(reader), model(bits)
+    decoder, chances = Decoder(reader), model(bits, reader.version)
     values = np.array([chances.code(decoder, 0) for _ in range(count)], np.int64)
     if count * bits > MOST_SAVED * decoder.finish():
         raise FileError(f"{count} numbers of {bits} bits are coded in less than 1/{MOST_SAVED} of their bits")

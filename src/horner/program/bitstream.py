@@ -15,8 +15,9 @@ LONGEST_PREFIX = 32
 """Zeros an exponential Golomb code may begin with."""
 
 
-VERSION = 3
-"""Of the file format, as written. Older ones are still read: 2 leaves long runs plain, 1 also lists every shift."""
+VERSION = 4
+"""Of the file format, as written. Older ones are still read: 3 codes a sign that is known, 2 also leaves long runs
+plain, 1 also lists every shift."""
 
 
 class BitWriter:
