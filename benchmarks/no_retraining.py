@@ -192,7 +192,9 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(help="A folder with official files.")] = None,
     output: Annotated[Path | None, typer.Option(help="By default results/no-retraining-MODEL.json.")] = None,
     calibration: Annotated[int, typer.Option(help="Training images that everything is fitted to.", min=10)] = 1000,
-    only: Annotated[str, typer.Option(help="Only methods and settings that hold this text.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help='Only "METHOD: SETTING" that hold this text, or one of several.')
+    ] = None,
     threads: Annotated[int, typer.Option(help="Of the CPU.", min=1)] = 1,
 ) -> None:
     """Draw accuracy against bytes of Horner's plans, of round-to-nearest and of k-means, all without retraining.
@@ -221,7 +223,8 @@ def main(
     points = []
     for task in tasks(contest):
         point = kept.get((task.method, task.setting))
-        if point is None and only in f"{task.method}: {task.setting}":
+        wanted = any(text in f"{task.method}: {task.setting}" for text in only or [""])
+        if point is None and wanted:
             with console.status(f"{task.method}: {task.setting}"):
                 point = msgspec.to_builtins(task.make())
             numbers = "{accuracy:.2f} %, {bytes:,} bytes, {byte_ratio:.1f}x".format(**point)

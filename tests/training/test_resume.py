@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import os
 import signal
@@ -9,13 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import training_run
+from digits import digits
 from torch import nn
 from training_run import run
 
 from horner.errors import TrainingError
 from horner.models import build
-from horner.training import InterruptedTrainingError, TrainConfig, train
+from horner.training import InterruptedTrainingError, TrainConfig, loop, train
 from horner.training.checkpoint import parse_checkpoint
+from horner.training.spent import spent
 
 SCRIPT = Path(training_run.__file__)
 CONFIG = TrainConfig(epochs=2, batch_size=32, device="cpu", threads=1)
@@ -122,3 +125,21 @@ def test_without_a_checkpoint_an_interruption_says_so(data):
 
     with pytest.raises(InterruptedTrainingError, match="nothing to continue from"):
         train(lenet(), data, CONFIG, progress=False, epoch_hook=hook)
+
+
+def test_a_run_that_goes_on_on_another_processor_names_both(tmp_path, monkeypatch):
+    def stop(model: nn.Module, epoch: int, epochs: int) -> None:
+        if epoch == 1 and not again:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    again = False
+    checkpoint, data, model = tmp_path / "run.ckpt", digits(100, 50), build("lenet5", seed=0)
+    beginning = copy.deepcopy(model)
+    monkeypatch.setattr(loop, "processor", lambda: "This")
+    with pytest.raises(InterruptedTrainingError):
+        train(model, data, CONFIG, checkpoint=checkpoint, progress=False, epoch_hook=stop)
+    again = True
+    monkeypatch.setattr(loop, "processor", lambda: "That")
+    result = train(beginning, data, CONFIG, checkpoint=checkpoint, progress=False, epoch_hook=stop)
+    assert [epoch.processor for epoch in result.history] == ["This", "That"]
+    assert spent(result, CONFIG).machine.processor == "This, then That"

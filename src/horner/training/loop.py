@@ -38,6 +38,7 @@ from horner.training.optimizer import ParameterGroups, make_optimizer, set_lr
 from horner.training.progress import shown
 from horner.training.result import Epoch, TrainResult
 from horner.training.schedule import lr_factor
+from horner.training.spent import processor
 
 EpochHook = Callable[[nn.Module, int, int], bool | None]
 AGREE_EVERY = 16  # steps between two questions to the other processes whether to save or stop
@@ -253,7 +254,7 @@ class Run:
         loss = self.mean_loss()
         if accuracy >= self.best_accuracy:
             self.best, self.best_epoch, self.best_accuracy = snapshot(self.model), self.epoch, accuracy
-        self.history.append(Epoch(loss, accuracy, *self.clock()))
+        self.history.append(Epoch(loss, accuracy, *self.clock(), processor()))
         self.epoch, self.step, self.seen, self.seconds, self.cpu_seconds = self.epoch + 1, 0, 0, 0.0, 0.0
         self.loss.zero_()
 

@@ -10,13 +10,15 @@ class Epoch:
     """One pass over the training split: mean loss in nats, validation accuracy in percent, time it took.
 
     ``seconds`` are those of the clock on the wall, ``cpu_seconds`` those that all threads of the (leading) process
-    spent on a processor, which other programs on the machine change little.
+    spent on a processor, which other programs on the machine change little. ``processor`` is the model of the CPU that
+    finished the epoch: a run may go on elsewhere. Empty where a checkpoint of before does not say.
     """
 
     loss: float
     accuracy: float
     seconds: float
     cpu_seconds: float = 0.0
+    processor: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     Parameters
     ----------
     processor, cores
-        The CPU's model, and how many cores the system sees.
+        The CPU's model, and how many cores the system sees. All models of a run that went on elsewhere, in turn.
     threads
         Of the CPU, used in training.
     device
@@ -60,13 +60,21 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def spent(result: TrainResult, config: TrainConfig) -> Spent:
-    """Describe a run that finished here."""
+    """Describe a run that finished here.
+
+    >>> from horner.training.result import Epoch
+    >>> history = tuple(Epoch(1.0, 50.0, 60.0, 60.0, processor) for processor in ("This", "That", "That"))
+    >>> spent(TrainResult(history, 3, 180.0, 180.0), TrainConfig(epochs=3)).machine.processor
+    'This, then That'
+    """
+    here = describe(config)
+    passed = dict.fromkeys(epoch.processor for epoch in result.history if epoch.processor)
     return Spent(
         epochs=result.epochs,
         best_epoch=result.best_epoch,
         seconds=round(result.seconds, 2),
         cpu_seconds=round(result.cpu_seconds, 2),
-        machine=describe(config),
+        machine=msgspec.structs.replace(here, processor=", then ".join(passed) or here.processor),
         settings=config.decides(),
     )
 
