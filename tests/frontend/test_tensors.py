@@ -35,7 +35,10 @@ def cores(draw):
 def test_what_is_simulated_is_what_is_stored(core):
     with torch.no_grad():
         whole = core(quantise=True).double().numpy()
-        np.testing.assert_array_equal(core.freeze(integer=True).expand(), whole)
+        stored = core.freeze(integer=True).expand()
+    exact = np.abs(stored) < 1 << 22
+    np.testing.assert_array_equal(stored[exact], whole[exact])
+    np.testing.assert_allclose(stored, whole, rtol=2.0**-22)
 
 
 @given(cores())

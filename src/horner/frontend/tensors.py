@@ -184,7 +184,10 @@ class Core(Coefficients):
         return math.log(float(steps[best])), float(errors[best])
 
     def forward(self, quantise: bool) -> torch.Tensor:
-        """Return the layer's weights ``(out, in, row, col)``; when quantised, as integers in units of `step`."""
+        """Return the layer's weights ``(out, in, row, col)``; when quantised, as integers in units of `step`.
+
+        Those below 2**22 are exact: float32 rounds twice on the way, which must not come to a half.
+        """
         if not quantise:
             return self.expand(self.real())
         # ranked weights hand their gradient on in real units, so both are done in them
