@@ -25,6 +25,8 @@ def run(preset: str, seed: int, *, accuracy: float = 98.5, validation: float = 9
     config = recipe.training(seed=seed)
     again = recipe.retrained(config)
     dense, stages = spent(config), {"real": spent(again.real), "quantised": spent(again.quantised)}
+    if recipe.finetuning:
+        stages["finetuned"] = spent(recipe.finetuning.training(config))
     counts = {"multiplications": 10, "dense_multiplications": 100}
     ratios = {"coefficient_ratio": 50.0, "value_ratio": 30.0, "byte_ratio": 310.0, "file_bytes": 796}
     return Record(

@@ -10,8 +10,18 @@ from torch import nn
 from horner import models
 from horner.approximation import approximate_, approximated, coefficients
 from horner.backends import reference
-from horner.errors import TrainingError
-from horner.pipeline import Retraining, Tightening, approximate, calibration_images, redrawn, relative_groups
+from horner.errors import DataError, ModelError, TrainingError
+from horner.evaluation import accuracy
+from horner.pipeline import (
+    Retraining,
+    Tightening,
+    approximate,
+    calibration_images,
+    finetune,
+    gentle,
+    redrawn,
+    relative_groups,
+)
 from horner.plan import Plan
 from horner.training import TrainConfig
 
@@ -128,3 +138,38 @@ def test_random_and_activation_aware_starts_end_in_programs_too(dense, data):
         settings = dataclasses.replace(Retraining.like(SHORT, 2), fit=fit, arrange=False)
         result = approximate(dense, data, PLAN, settings, progress=False)
         assert len(result.program.layers) == 7
+
+
+def right(program, split) -> float:
+    return accuracy(reference.run(program, split.images), split.labels)
+
+
+def test_a_program_trained_on_is_better_and_has_the_form_and_bits_that_it_had(made, data):
+    config = dataclasses.replace(gentle(SHORT, 0.5), epochs=6, lr=0.02)
+    better, run = finetune(made.program, data, config, progress=False)
+    assert right(better, data.validation) == run.accuracy > right(made.program, data.validation)
+    for (name, now), (_, then) in zip(better.convolutions(), made.program.convolutions(), strict=True):
+        assert (now.weights.axes, now.weights.bits) == (then.weights.axes, then.weights.bits), name
+
+
+def test_one_that_training_on_makes_worse_stays_as_it_was(made, data):
+    harmful = dataclasses.replace(data, train=dataclasses.replace(data.train, labels=(data.train.labels + 1) % 10))
+    config = dataclasses.replace(gentle(SHORT, 0.0), epochs=2, lr=0.1)
+    said = []
+    kept, run = finetune(made.program, harmful, config, progress=False, say=said.append)
+    assert kept is made.program
+    assert run.accuracy < right(kept, data.validation)
+    assert said[-1].endswith("and stays")
+
+
+def test_other_programs_teach_if_they_read_such_images(made, dense, data):
+    config = dataclasses.replace(gentle(SHORT, 0.9), epochs=1, lr=0.01, augmentation="shift")
+    other = approximate(dense, data, Plan.parse("bits=8"), None, progress=False).program
+    alone, taught = (finetune(made.program, data, config, members, progress=False)[1] for members in ((), (other,)))
+    assert alone.history[0].loss != taught.history[0].loss
+    floats = dataclasses.replace(made.program, input=dataclasses.replace(made.program.input, pixels=False))
+    with pytest.raises(ModelError, match="the program was not trained on plain pixels"):
+        finetune(floats, data, config, progress=False)
+    fewer = dataclasses.replace(data, classes=data.classes[:9])
+    with pytest.raises(DataError, match="the program tells 10 classes apart, digits has 9"):
+        finetune(made.program, fewer, config, progress=False)

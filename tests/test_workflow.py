@@ -7,13 +7,14 @@ from digits import digits
 
 from horner import models
 from horner.data import DataSet
-from horner.errors import DataError, ModelError, PlanError
+from horner.errors import DataError, FileError, ModelError, PlanError
 from horner.evaluation import accuracy, runner
 from horner.plan import Plan
+from horner.presets import Finetune
 from horner.program.file import load
 from horner.record import Recording, read, sha256
 from horner.training import evaluate
-from horner.workflow import Trained, approximate_to_file, build, train_dense
+from horner.workflow import Trained, approximate_to_file, build, finetune_to_file, train_dense
 
 GENTLE = Plan.parse("fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
 ONE_EPOCH = {"epochs": 1, "device": "cpu"}
@@ -132,6 +133,37 @@ def test_an_interrupted_approximation_goes_on_without_repeating_a_stage(data, tm
     assert (tmp_path / "m.horner").read_bytes() == (tmp_path / "unbroken.horner").read_bytes()
     kept = {f"{name}.{suffix}" for name in ("m", "unbroken") for suffix in ("horner", "dense.safetensors")}
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_record_goes_on_with_the_file_that_is_trained_on(data, trained, tmp_path):
+    output, file, more = (tmp_path / name for name in ("m.horner", "m.json", "more.horner"))
+    first = Recording(file, "horner approximate")
+    approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first)
+    former, tuning = read(file), Finetune(epochs=2, teachers=("zoo:lenet5",), settings={"batch_size": 32})
+    then = Recording(tmp_path / "more.json", "horner finetune")
+    with pytest.raises(FileError, match=r"give the record of the one that made .*m\.horner too \(--former\)"):
+        finetune_to_file(output, data, tuning, more, recording=Recording(tmp_path / "more.json"))
+    other = dataclasses.replace(data, name="letters")
+    with pytest.raises(FileError, match=r"a record is of one set of images: .* made from digits, not letters"):
+        finetune_to_file(output, other, tuning, more, former=former, recording=then)
+    changes = {"device": "cpu", "seed": 1}
+    report = finetune_to_file(output, data, tuning, more, changes=changes, former=former, recording=then)
+    run = read(then.path)
+    assert report["accuracy_before"] == former.accuracy["reference"].test
+    assert run.accuracy["reference"] == run.accuracy["c"]
+    assert run.accuracy["reference"].test == report["accuracy"]
+    assert run.accuracy["reference"].validation >= former.accuracy["reference"].validation
+    assert run.accuracy["dense"] == former.accuracy["dense"]
+    assert run.drop == round(run.accuracy["dense"].test - report["accuracy"], 4)
+    assert list(run.retraining) == ["real", "quantised", "finetuned"]
+    assert run.retraining["finetuned"].settings["batch_size"] == 32
+    assert run.cost.epochs == 1.0
+    assert run.command == "horner approximate && horner finetune"
+    assert run.recipe.finetuning == tuning
+    assert (run.sha256, run.account["file_bytes"]) == (sha256(more), more.stat().st_size)
+    with pytest.raises(FileError, match="is that of another file than"):
+        finetune_to_file(more, data, tuning, output, former=former)
+    assert {path.name for path in tmp_path.iterdir()} == {"m.horner", "m.json", "more.horner", "more.json"}
 
 
 def test_pixels_enter_as_the_dense_network_was_trained_to_read_them(data, trained, tmp_path):

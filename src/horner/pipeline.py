@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +22,16 @@ from horner.approximation.layers import approximated
 from horner.approximation.maps import feature_maps
 from horner.approximation.norms import share_norms_
 from horner.data import DataSet
-from horner.errors import TrainingError
+from horner.errors import ModelError, TrainingError
+from horner.evaluation import expect_fit
 from horner.frontend.convert import quantised
 from horner.frontend.freeze import freeze
 from horner.frontend.network import QuantisedNetwork
+from horner.frontend.teacher import Teacher
+from horner.frontend.thaw import thaw
 from horner.plan import Plan
 from horner.program.program import Program
-from horner.training import TrainConfig, TrainResult, train
+from horner.training import Panel, TrainConfig, TrainResult, evaluate, train
 from horner.training.evaluate import device_of
 
 CALIBRATION_IMAGES = 1000
@@ -39,6 +42,8 @@ NEW_WEIGHTS: dict[str, Any] = {"optimizer": "muon", "lr": 0.05}
 DISTILL_WEIGHT = 0.5
 NORM_BIAS = 0.3
 """Standard deviation of a norm's biases where weights are drawn anew."""
+FINETUNED_LR = 0.003
+"""The same where a program is trained on."""
 QUANTISED_SHARE = 0.3
 """Of the epochs."""
 LEAST_RMS = 1e-3
@@ -108,18 +113,29 @@ class Retraining:
         last = quantised.setdefault("epochs", max(1, round(epochs * QUANTISED_SHARE)))
         if not 1 <= last < epochs:
             raise TrainingError(f"{last} of {epochs} epochs quantised; each stage takes at least one")
-        base = dataclasses.replace(
-            dense,
-            optimizer="adamw",
-            schedule="cosine",
-            warmup=0.1,
-            weight_decay=0.0,
-            clip_norm=None,
-            distill_weight=distill,
-        )
+        base = gentle(dense, distill)
         usual = NEW_WEIGHTS if changes.get("fit") == "random" else {"lr": REAL_LR}
         first = dataclasses.replace(base, **{"epochs": epochs - last} | usual | real)
         return cls(first, dataclasses.replace(base, **{"lr": QUANTISED_LR} | quantised), **changes)
+
+
+def gentle(dense: TrainConfig, distill: float) -> TrainConfig:
+    """Return how what is approximated already is trained on: as the dense network, but by AdamW and without decay.
+
+    Parameters
+    ----------
+    distill
+        Share of what teachers say in the loss, 0 to 1.
+    """
+    return dataclasses.replace(
+        dense,
+        optimizer="adamw",
+        schedule="cosine",
+        warmup=0.1,
+        weight_decay=0.0,
+        clip_norm=None,
+        distill_weight=distill,
+    )
 
 
 @dataclass
@@ -207,6 +223,69 @@ def approximate(
     network = quantised(model, calibration, plan, (data.mean, data.std))
     runs["quantised"] = stage(network, retraining.quantised, name="quantised")
     return Approximated(original, model, network, freeze(network), runs)
+
+
+def finetune(
+    program: Program,
+    data: DataSet,
+    config: TrainConfig,
+    teachers: Sequence[Program] = (),
+    *,
+    checkpoints: Path | None = None,
+    say: Say = lambda line: None,
+    progress: bool = True,
+) -> tuple[Program, TrainResult]:
+    """Train a program on, on integers from the start, and return the better one.
+
+    Parameters
+    ----------
+    program
+        It is not changed. As it was, it is one of the teachers, so that it forgets nothing (Li & Hoiem, "Learning
+        without forgetting", 2016).
+    data
+        Its training split trains, its validation split selects; its test split is not read. Pixels enter as the
+        program reads them.
+    config
+        The settings; with `distill_weight` 0 nobody teaches.
+    teachers
+        More of them: programs for such images and as many classes. Their logits are scaled to the spread of its own.
+    checkpoints
+        A folder in which an interrupted run is kept, to go on from.
+
+    Raises
+    ------
+    DataError
+        When the images are not those that a program reads.
+    ModelError
+        When a program cannot be trained on, or does not read pixels.
+    """
+    panel = [program, *teachers] if config.distill_weight else [program]
+    for number, member in enumerate(panel):
+        name = f"teacher {number}" if number else "the program"
+        expect_fit(name, member.input.shape, member.output.size, data)
+        if not member.input.pixels:
+            raise ModelError(f"{name} was not trained on plain pixels, so that how images enter it is not known")
+    data = dataclasses.replace(data, mean=program.input.zero_point + 128, std=1 / program.input.scale)
+    network = thaw(program)
+    first, *others = (Teacher(member, program.input) for member in panel)
+    images = calibration_images(data)
+    teacher = Panel([first, *(other.speak_like(first, images) for other in others)], config.temperature)
+    before = copy.deepcopy(network)
+    result = _train(
+        network,
+        config,
+        name="finetuned",
+        data=data,
+        teacher=teacher,
+        checkpoints=checkpoints,
+        say=say,
+        progress=progress,
+    )
+    was = evaluate(before, data.validation, data.mean, data.std)
+    if was > result.accuracy:
+        say(f"the program as it was has {was:.2f} % and stays")
+        return program, result
+    return freeze(network), result
 
 
 def calibration_images(data: DataSet, count: int = CALIBRATION_IMAGES) -> torch.Tensor:

@@ -19,7 +19,7 @@ from rich.table import Table
 from horner.data.catalog import SETS
 from horner.errors import HornerError, PresetError
 from horner.models import names as models
-from horner.pipeline import DISTILL_WEIGHT, Fit, Retraining
+from horner.pipeline import DISTILL_WEIGHT, FINETUNED_LR, Fit, Retraining, gentle
 from horner.plan import Plan
 from horner.training import TrainConfig, recipe
 
@@ -52,6 +52,33 @@ class Retrain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     quantised: dict[str, Any] = {}
 
 
+class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """How a program is trained on after that: what `horner finetune` does.
+
+    Parameters
+    ----------
+    epochs
+        Of it.
+    distill
+        Share of what teachers say in the loss, 0 to 1.
+    teachers
+        Programs that teach beside the program itself, as it was: files, or ``zoo:NAME``.
+    settings
+        Those of `TrainConfig` that differ.
+    """
+
+    epochs: int
+    distill: float = DISTILL_WEIGHT
+    teachers: tuple[str, ...] = ()
+    settings: dict[str, Any] = {}
+
+    def training(self, dense: TrainConfig) -> TrainConfig:
+        """Return its settings, which go with the dense network's."""
+        return dataclasses.replace(
+            gentle(dense, self.distill), **{"lr": FINETUNED_LR, **self.settings, "epochs": self.epochs}
+        )
+
+
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A complete recipe.
 
@@ -63,6 +90,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Settings of `TrainConfig` that differ from those that suit the images.
     retraining
         How the approximated network is trained on.
+    finetuning
+        How the program is, if it is.
     title
         In words.
     row
@@ -75,6 +104,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     batch_norm: bool
     dense: dict[str, Any] = {}
     retraining: Retrain = Retrain()
+    finetuning: Finetune | None = None
     title: str = ""
     row: str | None = None
 
@@ -173,6 +203,8 @@ def text(name: str) -> str:
     fields = msgspec.to_builtins(get(name))
     plan = fields.pop("plan").strip().replace("\n", "\n  ")
     settings = {key: fields.pop(key, {}) for key in ("dense", "retraining")}
+    if again := fields.pop("finetuning", None):
+        settings["finetuning"] = again
     lines = [f"{key}: {value}" for key, value in {"preset": name, **fields}.items()]
     for stage, values in settings.items():
         lines += [f"{stage}: {' '.join(f'{key}={value}' for key, value in values.items()) or 'as usual'}"]
@@ -195,11 +227,15 @@ def _read(name: str, table: Any) -> Preset:
         if value not in values:
             raise PresetError(f"preset {name}: {field}: there is no {value!r}{_hint(value, values)}")
     stages = {"retraining.real": preset.retraining.real, "retraining.quantised": preset.retraining.quantised}
+    if preset.finetuning:
+        stages["finetuning.settings"] = preset.finetuning.settings
     for stage, settings in {"dense": preset.dense, **stages}.items():
         _check(f"preset {name}: {stage}", settings)
     try:
         Plan.parse(preset.plan)
         preset.retrained(preset.training())
+        if preset.finetuning:
+            preset.finetuning.training(preset.training())
     except HornerError as error:
         raise PresetError(f"preset {name}: {error}") from error
     return preset

@@ -67,12 +67,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     dense
         What training the dense network took; None when that is not known.
     retraining
-        The same for every stage of retraining, in order; empty for the fit alone.
+        The same for every stage of retraining, in order, fine-tuning the last; empty for the fit alone.
     cost
         Both compared; None without retraining, or when the dense network's is not known.
     accuracy
-        Of ``dense`` and ``approximated`` in float32, of the program by the ``reference`` and as compiled ``c`` (missing
-        where there was no compiler; its outputs are those of the reference on every image, or nothing is recorded).
+        Of ``dense`` and ``approximated`` (the real coefficients, before they were quantised) in float32, of the program
+        by the ``reference`` and as compiled ``c`` (missing where there was no compiler; its outputs are those of the
+        reference on every image, or nothing is recorded).
     drop
         Points of test accuracy between the dense network and the program.
     account

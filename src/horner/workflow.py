@@ -1,4 +1,4 @@
-"""What the verbs `train` and `approximate` do: pipelines that begin and end in files."""
+"""What the verbs `train`, `approximate` and `finetune` do: pipelines that begin and end in files."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from rich.table import Table
 from torch import nn
 
-from horner import models, record
+from horner import __version__, models, record, zoo
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
-from horner.errors import CompileError, HornerError, ModelError
+from horner.errors import CompileError, FileError, HornerError, ModelError
 from horner.evaluation import Run, accuracy, expect_fit, runner
-from horner.pipeline import Approximated, Retraining, Say, approximate, calibration_images
+from horner.pipeline import Retraining, Say, approximate, calibration_images, finetune
 from horner.plan import Plan
-from horner.presets import OF_THE_RUN, Preset, Retrain
+from horner.presets import OF_THE_RUN, Finetune, Preset, Retrain
 from horner.program.account import account
 from horner.program.file import load, save
 from horner.program.program import Program
-from horner.training import TrainResult, evaluate, predict, recipe, train
+from horner.training import TrainConfig, TrainResult, evaluate, predict, recipe, train
 from horner.training.spent import spent
 
 Trained = tuple[nn.Module, models.ModelInfo]
@@ -141,7 +141,9 @@ def approximate_to_file(
     made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
     save(made.program, output)
     program = load(output)
-    measured = measure(dense, made, program, data, ("validation", "test") if recording else ("test",))
+    networks = {"dense": dense, "approximated": made.model} if recording else {"dense": dense}
+    forms = {name: run_of(network, data) for name, network in networks.items()}
+    measured = measure(program, data, _splits(recording), forms)
     numbers = account(program, output).to_dict()
     numbers = {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
     if recording:
@@ -187,25 +189,106 @@ def approximate_to_file(
     }
 
 
+def finetune_to_file(
+    file: Path,
+    data: DataSet,
+    tuning: Finetune,
+    output: Path,
+    *,
+    base: TrainConfig | None = None,
+    changes: Mapping[str, Any] | None = None,
+    former: record.Record | None = None,
+    recording: record.Recording | None = None,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Train a program on, write the better one, and return its numbers beside those of the program as it was.
+
+    Parameters
+    ----------
+    file
+        The program; it stays as it is.
+    tuning
+        How it is trained, and by whom it is taught.
+    output
+        The file; the folder ``OUTPUT.checkpoints`` beside it keeps an interrupted run.
+    base
+        Settings that those of `tuning` differ from; by default the recipe for such images.
+    changes
+        Settings of `TrainConfig` that belong to this run, such as the seed.
+    former
+        The record of the run that made `file`.
+    recording
+        Where to record both runs as one, if anywhere, which takes `former`.
+
+    Raises
+    ------
+    FileError
+        When `former` is the record of another file or of other images, or missing.
+    """
+    if former and former.sha256 != record.sha256(file):
+        raise FileError(f"the record given is that of another file than {file}: the SHA-256 differ")
+    if recording and not former:
+        raise FileError(f"to record this run, give the record of the one that made {file} too (--former)")
+    if recording and former and former.recipe.data != data.name:
+        raise FileError(f"a record is of one set of images: {file} was made from {former.recipe.data}, not {data.name}")
+    config = tuning.training(base or recipe(data.shape, batch_norm=True))
+    config = dataclasses.replace(config, **(changes or {}))
+    checkpoints = output.with_name(output.name + ".checkpoints")
+    program = load(file)
+    teachers = [load(zoo.find(teacher)) for teacher in tuning.teachers]
+    better, result = finetune(program, data, config, teachers, checkpoints=checkpoints, say=say)
+    save(better, output)
+    better = load(output)
+    before: dict[str, Run] = {} if former else {"before": runner(program, "reference")}
+    measured = measure(better, data, _splits(recording), before)
+    numbers = account(better, output).to_dict()
+    numbers = {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
+    if recording and former:
+        took = {**former.retraining, "finetuned": spent(result, config)}
+        accuracies = {name: record.Accuracy(**found) for name, found in measured.items()}
+        run = msgspec.structs.replace(
+            former,
+            horner=__version__,
+            command=f"{former.command} && {recording.command}",
+            preset=recording.preset,
+            recipe=msgspec.structs.replace(former.recipe, finetuning=tuning),
+            retraining=took,
+            cost=record.cost(former.dense, took),
+            accuracy={**former.accuracy, **accuracies},
+            drop=round(former.accuracy["dense"].test - measured["reference"]["test"], 4),
+            account=numbers,
+            sha256=record.sha256(output),
+        )
+        record.write(recording.path, run)
+        say(f"recorded in {recording.path}")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {
+        "file": str(output),
+        "data": data.name,
+        "source": data.source,
+        "n": len(data.test),
+        "accuracy_before": former.accuracy["reference"].test if former else measured["before"]["test"],
+        "accuracy": measured["reference"]["test"],
+        "epochs": result.epochs,
+        **numbers,
+    }
+
+
 def measure(
-    dense: nn.Module, made: Approximated, program: Program, data: DataSet, splits: Sequence[str]
+    program: Program, data: DataSet, splits: Sequence[str], others: Mapping[str, Run]
 ) -> dict[str, dict[str, float]]:
     """Return the accuracy of a network's forms on splits: the only place where the test split is read.
 
-    The forms are ``dense`` and ``reference``, the program as NumPy runs it; beside the test split also
-    ``approximated``, the network with real coefficients, and ``c``, the program compiled, where there is a compiler.
+    The forms are the program as NumPy runs it, ``reference``; where more than the test split is asked for, also as
+    compiled ``c``, where there is a compiler; and `others`, by name.
 
     Raises
     ------
     HornerError
         When compiled C and reference differ.
     """
-    forms: dict[str, Run] = {
-        "dense": lambda images: predict(dense, images, data.mean, data.std),
-        "reference": runner(program, "reference"),
-    }
+    forms: dict[str, Run] = {**others, "reference": runner(program, "reference")}
     if len(splits) > 1:
-        forms["approximated"] = lambda images: predict(made.model, images, data.mean, data.std)
         with contextlib.suppress(CompileError):
             forms["c"] = runner(program, "c")
     measured: dict[str, dict[str, float]] = {name: {} for name in forms}
@@ -232,6 +315,16 @@ def fitting(spec: str, trained: Trained, data: DataSet, batch_norm: bool | None)
         raise ModelError(f"the trained {spec} has {'no ' if batch_norm else ''}batch normalisation")
     expect_fit(f"the trained {spec}", info.shape, info.classes, data)
     return dense, dataclasses.replace(data, mean=round(info.mean), std=info.std)
+
+
+def run_of(model: nn.Module, data: DataSet) -> Run:
+    """Return the function from images of a data set to a network's logits."""
+    return lambda images: predict(model, images, data.mean, data.std)
+
+
+def _splits(recording: record.Recording | None) -> tuple[str, ...]:
+    """What a run's forms are measured on: all that was not trained on is recorded."""
+    return ("validation", "test") if recording else ("test",)
 
 
 def build(spec: str, data: DataSet, batch_norm: bool | None, seed: int) -> nn.Module:

@@ -52,6 +52,15 @@ def mistakes(data_dir, dense, program, pictures, tmp_path) -> dict[str, tuple[li
             ["eval", program, "--data", f"folder:{pictures}", "--size", "28x28", "--channels", 1],
             "tells 10 classes apart, folder:.* has 2",
         ),
+        "no teacher": (["finetune", program, *mnist, *out, "--teacher", "zoo:lenet6"], "the zoo has no 'lenet6'"),
+        "teacher of others": (
+            ["finetune", program, *mnist, *out, "--teacher", "zoo:resnet20"],
+            "teacher 1 reads images of 3x32x32 .* are 1x28x28",
+        ),
+        "no record": (
+            ["finetune", program, *mnist, *out, "--former", folder],
+            f"{folder} is no record of a run",
+        ),
         "no file": (["account", "nowhere.horner"], "cannot read nowhere.horner: No such file"),
         "cut file": (["account", broken], f"{broken} is damaged or cut off"),
         "safetensors": (["account", dense], f"{dense} is not a .horner file: it looks like safetensors"),

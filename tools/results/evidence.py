@@ -197,12 +197,15 @@ def follows(run: Record, recipe: Preset) -> bool:
     dense = recipe.training(seed=run.seed)
     retraining = recipe.retrained(dense)
     wanted = {"real": retraining.real, "quantised": retraining.quantised} if retraining else {}
+    if recipe.finetuning:
+        wanted["finetuned"] = recipe.finetuning.training(dense)
     asked = [(run.dense, dense), *((run.retraining.get(name), config) for name, config in wanted.items())]
     if run.retraining.keys() != wanted.keys():
         return False
     alike = all(took is not None and _but_seed(took.settings) == _but_seed(config.decides()) for took, config in asked)
     now, then = recipe.retraining, run.recipe.retraining
-    return alike and (now.fit, now.steps, now.arrange) == (then.fit, then.steps, then.arrange)
+    taught = [by.finetuning.teachers if by.finetuning else () for by in (recipe, run.recipe)]
+    return alike and (now.fit, now.steps, now.arrange, taught[0]) == (then.fit, then.steps, then.arrange, taught[1])
 
 
 def gather(folder: Path) -> Evidence:

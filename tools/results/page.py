@@ -132,7 +132,7 @@ def _commands(group: Runs) -> Iterator[str]:
     """What was typed; for a preset without runs, what would be."""
     said: set[str] = set()
     for run in group.runs:
-        for command in (run.dense_command, run.command):
+        for command in (run.dense_command, *run.command.split(" && ")):
             if command and command not in said:
                 said.add(command)
                 yield command

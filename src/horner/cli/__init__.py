@@ -21,6 +21,7 @@ from horner.cli import (
     demo,
     evaluate,
     export,
+    finetune,
     presets,
     search,
     sensitivity,
@@ -42,6 +43,7 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "approximate": approximate.approximate,
+    "finetune": finetune.finetune,
     "search": search.search,
     "sensitivity": sensitivity.sensitivity,
     "presets": presets.presets,

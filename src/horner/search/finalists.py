@@ -23,7 +23,7 @@ from horner.search.front import front
 from horner.search.proxies import OBJECTIVES, Objective, Proxies, retrain
 from horner.search.shared import BEAT, DEATHS, MOST_DEATHS, Shared
 from horner.search.space import Candidate
-from horner.workflow import measure
+from horner.workflow import measure, run_of
 
 CHUNK = 30_000
 """Characters of a file in one attribute: databases have limits."""
@@ -123,7 +123,8 @@ class Finals:
         made = retrain(proxies.dense, proxies.data, candidate, proxies.config, self.epochs, checkpoints)
         save(made.program, path)
         program, data = load(path), proxies.data
-        judged, tested = (measure(proxies.dense, made, program, data, [split]) for split in ("validation", "test"))
+        dense = {"dense": run_of(proxies.dense, data)}
+        judged, tested = (measure(program, data, [split], dense) for split in ("validation", "test"))
         right, final = judged["reference"]["validation"], tested["reference"]["test"]
         numbers = account(program, path).to_dict()
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from horner.errors import InterruptedTrainingError
 from horner.training.config import TrainConfig
-from horner.training.distillation import distillation_loss
+from horner.training.distillation import Panel, distillation_loss
 from horner.training.evaluate import evaluate, predict
 from horner.training.loop import train
 from horner.training.optimizer import parameter_groups
@@ -12,6 +12,7 @@ from horner.training.result import Epoch, TrainResult
 __all__ = [
     "Epoch",
     "InterruptedTrainingError",
+    "Panel",
     "TrainConfig",
     "TrainResult",
     "distillation_loss",

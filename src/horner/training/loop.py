@@ -27,7 +27,7 @@ from horner.training.batches import (
 )
 from horner.training.checkpoint import parse_checkpoint, read_checkpoint, save_checkpoint, snapshot
 from horner.training.config import TrainConfig, autocast_dtype, find_device
-from horner.training.distillation import distillation_loss
+from horner.training.distillation import Panel, distillation_loss
 from horner.training.distributed import Group, joined, local_device
 from horner.training.evaluate import all_logits, count_correct
 from horner.training.fingerprint import Data, fingerprint, require_same
@@ -70,7 +70,8 @@ def train(
     config
         The settings.
     teacher
-        A trained model to distil from, with ``config.distill_weight`` above 0.
+        A trained model to distil from, or a :class:`~horner.training.Panel` of several, with
+        ``config.distill_weight`` above 0.
     checkpoint
         Where to keep the state of the run. The same call with the same file goes on where it was cut off and,
         on a CPU, ends with the same weights bit for bit; a finished run returns at once.
@@ -233,8 +234,9 @@ class Run:
         if self.teacher_logits is not None:
             said = self.teacher_logits[chosen]
         else:
+            teacher = self.teacher.one() if isinstance(self.teacher, Panel) else self.teacher
             with torch.no_grad(), self.mixed_precision():
-                said = self.teacher(x).float()
+                said = teacher(x).float()
         return distillation_loss(
             logits,
             said,

@@ -68,3 +68,9 @@ def test_a_run_follows_its_preset_until_that_changes(name):
     assert not follows(made, other(preset, retraining=other(preset.retraining, steps=7)))
     assert not follows(made, other(preset, retraining=other(preset.retraining, distill=0.1)))
     assert not follows(other(made, dense=None), preset)
+    tuning = presets.Finetune(epochs=3, teachers=("zoo:lenet5",))
+    assert not follows(made, other(preset, finetuning=tuning))
+    if preset.finetuning:
+        assert not follows(made, other(preset, finetuning=None))
+        assert not follows(made, other(preset, finetuning=other(preset.finetuning, teachers=("zoo:lenet5",))))
+        assert not follows(made, other(preset, finetuning=other(preset.finetuning, epochs=99)))

@@ -1,0 +1,94 @@
+"""`horner finetune`: train a file on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from horner.cli.console import report, say
+from horner.cli.options import (
+    Channels,
+    DataDir,
+    Device,
+    File,
+    FileData,
+    Json,
+    PresetName,
+    Seed,
+    Size,
+    command,
+    expect_writable,
+    given,
+    load_images,
+    preset_of,
+    trained_on,
+)
+
+EPOCHS = 5
+
+
+def finetune(
+    file: File,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".horner file to write")],
+    data: FileData = None,
+    preset: PresetName = None,
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher", metavar="FILE.horner", help="another program that teaches, or zoo:NAME; may be given again"
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help=f"[{EPOCHS}]")] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="X", help="largest relative change of a tensor in one step [0.003]")
+    ] = None,
+    distill: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="X", help="share of what teachers say in the loss [0.5]")
+    ] = None,
+    data_dir: DataDir = None,
+    size: Size = None,
+    channels: Channels = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="folder or .json file to record the run in, with --former")
+    ] = None,
+    former: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the record of the run that made FILE.horner")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a .horner file on, in the bits that it has: on more images or on others, or taught by other programs.
+
+    It needs the file alone, no dense network; the program as it was is one of the teachers. When interrupted, the same
+    command goes on where it stopped.
+    """
+    expect_writable(output)
+    from horner import workflow
+    from horner.presets import Finetune
+    from horner.record import Recording, place, read
+
+    followed = preset_of(preset)
+    if followed and not followed.finetuning:
+        raise typer.BadParameter(f"{preset} is a recipe without fine-tuning", param_hint="--preset")
+    tuning = followed.finetuning if followed else Finetune(epochs=EPOCHS)
+    changes = given(epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None)
+    if lr is not None:
+        changes["settings"] = {**tuning.settings, "lr": lr}
+    import msgspec
+
+    images = load_images(data or (followed.data if followed else trained_on(file)), data_dir, size, channels)
+    made = workflow.finetune_to_file(
+        file,
+        images,
+        msgspec.structs.replace(tuning, **changes),
+        output,
+        base=followed.training() if followed else None,
+        changes=given(seed=seed, device=device),
+        former=read(former) if former else None,
+        recording=Recording(place(record, output), command(), preset) if record else None,
+        say=say,
+    )
+    report(made, as_json)
