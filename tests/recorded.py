@@ -19,14 +19,22 @@ def spent(config: TrainConfig) -> Spent:
     )
 
 
-def run(preset: str, seed: int, *, accuracy: float = 98.5, validation: float = 98.0, **numbers: float) -> Record:
-    """A run that follows a preset, of which only the numbers are invented."""
-    recipe = presets.get(preset)
+def run(
+    preset: str,
+    seed: int,
+    *,
+    accuracy: float = 98.5,
+    validation: float = 98.0,
+    finetuning: presets.Finetune | None = None,
+    **numbers: float,
+) -> Record:
+    """A run that follows a preset, and then perhaps fine-tuning, of which only the numbers are invented."""
+    recipe = msgspec.structs.replace(presets.get(preset), finetuning=finetuning)
     config = recipe.training(seed=seed)
     again = recipe.retrained(config)
     dense, stages = spent(config), {"real": spent(again.real), "quantised": spent(again.quantised)}
-    if recipe.finetuning:
-        stages["finetuned"] = spent(recipe.finetuning.training(config))
+    if finetuning:
+        stages["finetuned"] = spent(finetuning.training(config))
     counts = {"multiplications": 10, "dense_multiplications": 100}
     ratios = {"coefficient_ratio": 50.0, "value_ratio": 30.0, "byte_ratio": 310.0, "file_bytes": 796}
     return Record(

@@ -80,6 +80,18 @@ def test_each_stage_has_settings_of_its_own():
     assert (retraining.fit, real.distill_weight) == ("activations", 0.25)
 
 
+def test_fine_tuning_goes_with_the_dense_network_too():
+    preset = read(
+        GOOD + "dense = {batch_size = 32}\n"
+        'finetuning = {epochs = 3, distill = 0.75, teachers = ["zoo:lenet5"], settings = {lr = 0.5}}'
+    )
+    assert preset.finetuning.teachers == ("zoo:lenet5",)
+    tuned = preset.finetuning.training(preset.training())
+    assert (tuned.epochs, tuned.lr, tuned.batch_size, tuned.distill_weight) == (3, 0.5, 32, 0.75)
+    assert tuned.optimizer == "adamw"
+    assert read(GOOD).finetuning is None
+
+
 def test_no_retraining_is_a_recipe_too():
     preset = read(GOOD + "retraining = {epochs = 0}")
     assert preset.retrained(preset.training()) is None
@@ -100,6 +112,8 @@ def test_no_retraining_is_a_recipe_too():
         (GOOD + "retraining = {real = {epochs = 1}}", "the real stage has the epochs that the quantised one leaves"),
         (GOOD + "retraining = {epochs = 2, quantised = {epochs = 2}}", "2 of 2 epochs quantised"),
         (GOOD + 'retraining = {fit = "tight"}', r"retraining\.fit"),
+        (GOOD + "finetuning = {epochs = 1, settings = {rl = 1}}", "finetuning.settings.rl is no setting of training"),
+        (GOOD + "finetuning = {epochs = 0}", "preset mine: epochs is at least 1"),
         ("model =", "not TOML"),
     ],
 )

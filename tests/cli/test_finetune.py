@@ -1,5 +1,4 @@
-import shutil
-
+import msgspec
 from commands import horner
 
 from horner import load, presets
@@ -20,19 +19,22 @@ def test_a_file_is_trained_on_from_itself_alone(data_dir, program, tmp_path):
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_preset_says_how_if_it_has_a_say(program, tmp_path):
-    refused = horner("finetune", program, "-o", tmp_path / "more.horner", "--preset", "lenet5-demo")
+def test_a_preset_says_how_if_it_has_a_say(data_dir, program, tmp_path, monkeypatch):
+    output = tmp_path / "more.horner"
+    command = ["finetune", program, "-o", output, "--preset", "lenet5-demo", "--data-dir", data_dir, "--json"]
+    refused = horner(*command)
     assert refused.code == 2
     assert "lenet5-demo is a recipe without fine-tuning" in refused.complaint
-    shown = horner("presets", "vgg16")
-    tuning = presets.get("vgg16").finetuning
-    assert f"epochs={tuning.epochs}" in next(line for line in shown.out.splitlines() if line.startswith("finetuning:"))
+    tuning = presets.Finetune(epochs=2, distill=0.0, settings={"batch_size": 50})
+    recipe = msgspec.structs.replace(presets.get("lenet5-demo"), finetuning=tuning)
+    monkeypatch.setattr(presets, "_all", lambda: {"lenet5-demo": recipe})
+    assert "finetuning: epochs=2 distill=0.0 settings={'batch_size': 50}" in horner("presets", "lenet5-demo").out
+    assert horner(*command).json["epochs"] == 2
+    assert horner(*command, "--epochs", 1).json["epochs"] == 1
 
 
-def test_a_run_without_the_record_before_it_is_not_recorded(data_dir, program, tmp_path):
-    file = shutil.copy(program, tmp_path / "m.horner")
-    command = ["finetune", file, "--data", "mnist", "--data-dir", data_dir, "-o", tmp_path / "more.horner"]
-    result = horner(*command, "--record", tmp_path / "runs")
-    assert result.code == 1
-    assert result.complaint.endswith(f"give the record of the one that made {file} too (--former)")
-    assert list(tmp_path.iterdir()) == [tmp_path / "m.horner"]
+def test_a_run_without_the_record_before_it_is_not_recorded(program, tmp_path):
+    result = horner("finetune", program, "--data", "mnist", "-o", tmp_path / "m.horner", "--record", tmp_path / "runs")
+    assert result.code == 2
+    assert "Missing option '--former'" in result.complaint
+    assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,8 @@ def finetune(
     It needs the file alone, no dense network; the program as it was is one of the teachers. When interrupted, the same
     command goes on where it stopped.
     """
+    if record and not former:
+        raise typer.TyperException("Missing option '--former', the record that --record goes on with")
     expect_writable(output)
     from horner import workflow
     from horner.presets import Finetune

@@ -23,9 +23,6 @@ WORTH = 1.5
 FINENESS = 16
 """Steps tried per octave."""
 
-NOISE = 2.0**-20
-"""Octaves that a largest value may lie beyond the last step, for float32's rounding, before steps are twice as wide."""
-
 
 class Coefficients(nn.Module):
     """A trainable tensor of polynomial coefficients, and the integers it will be stored as.
@@ -251,8 +248,7 @@ class Vector(Coefficients):
         """Return, for every family, the smallest power of two of the unit whose steps reach its largest value."""
         _, highest = self.limits
         peaks = self.largest(real)
-        steps = torch.log2(torch.clamp(peaks / (highest * unit.detach().double()), min=2.0**-60))
-        fit = torch.ceil(steps - NOISE)
+        fit = torch.ceil(torch.log2(torch.clamp(peaks / (highest * unit.detach().double()), min=2.0**-60)))
         coarsest = torch.where(peaks > 0, fit, -60.0).max()
         fit = torch.where(peaks > 0, torch.maximum(fit, coarsest - WIDEST_SPREAD), coarsest)
         return torch.clamp(fit, min=0.0).long() if whole else fit.long()

@@ -22,6 +22,12 @@ from horner.program.layers import AdaptiveAveragePool, Add, AveragePool, Concat,
 from horner.program.program import Program
 from horner.program.weights import Positional, Ranked
 
+ACTIVATION = 2.0**-5
+"""Real value of one integer step of an activation that may have any: most of int8 then lies between -4 and 4."""
+
+WITHIN = 1 - 2.0**-20
+"""What coefficients are multiplied by, so that rounding puts none beyond the largest, where no gradient passes."""
+
 ROOTS = 8
 """Neighbouring float32 logarithms looked through for the one whose exponential is a given scale."""
 
@@ -29,9 +35,11 @@ ROOTS = 8
 def thaw(program: Program) -> QuantisedNetwork:
     """Return the network that a program was frozen from, as good as the program remembers it.
 
-    Freezing it returns the same program, and until it is trained it computes what that does. What a file leaves out is
-    set to what makes no difference: the real scale of activations inside is 1 wherever it is free, latent weights lie
-    on their levels, and coefficients that were pruned may grow back.
+    Freezing it returns the same program (but for the last bit of a multiplier where several concatenations tie the same
+    scales), and until it is trained it computes what that does. What a file leaves out makes no difference to that, and
+    is set to what trains well: wherever the real scales of activations and weights are free, they are such as a network
+    has that was never quantised (Adam, which takes gradients near 1e-8 for none, would not move the biases of one that
+    counts in integers). Latent weights lie on their levels; coefficients that were pruned may grow back.
 
     Parameters
     ----------
@@ -68,7 +76,7 @@ def thaw(program: Program) -> QuantisedNetwork:
 
 
 def _scales(program: Program) -> list[float]:
-    """Return a real scale for every value: those of input and output, what sums tie to others, 1 elsewhere."""
+    """Return a real scale for every value: those of input and output, what sums tie to others, the usual elsewhere."""
     ties: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for number, (name, layer) in enumerate(zip(program.names, program.layers, strict=True)):
         if isinstance(layer, Conv):
@@ -83,7 +91,11 @@ def _scales(program: Program) -> list[float]:
             ties[source].append((number + 1, 1 / ratio))
     scales: dict[int, float] = {}
     last = len(program.layers)
-    for start, scale in ((0, program.input.scale), (last, program.output_scale), *((i, 1.0) for i in range(last))):
+    for start, scale in (
+        (0, program.input.scale),
+        (last, program.output_scale),
+        *((i, ACTIVATION) for i in range(last)),
+    ):
         if start in scales:
             continue
         scales[start] = scale
@@ -133,7 +145,8 @@ def _(layer: Conv, scales: list[float], grid: Grid | None) -> Stage:
     if one > 0:  # all channels have one multiplier: that of the scales
         unit, scale = made * one * 2.0**-output.shift, None
     else:
-        unit, scale = made, _vector(output.multiplier, 2.0**-output.shift)
+        unit = scales[0] * _usual_step(layer.weights)
+        scale = _vector(output.multiplier, 2.0**-output.shift * made / unit)
     core = _core(layer.weights, _log(unit / scales[0]))
     bias = None if layer.bias is None else _vector(layer.bias, unit)
     return ConvStage(layer.source, grid, core, bias, scale, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -171,6 +184,13 @@ def _(layer: Flatten, scales: list[float], grid: Grid | None) -> Stage:
     return FlattenStage(layer.source)
 
 
+def _usual_step(weights: Positional | Ranked) -> float:
+    """Return the step that gives weights the size they begin training with (He et al., 2015); a float32."""
+    whole = weights.expand().astype(np.float64)
+    size = math.sqrt(float((whole**2).mean())) or 1.0
+    return float(np.exp(np.float32(math.log(math.sqrt(2 / math.prod(weights.shape[1:])) / size))))
+
+
 def _core(weights: Positional | Ranked, log_step: float) -> Core:
     step = math.exp(log_step)
     if isinstance(weights, Positional):
@@ -201,7 +221,7 @@ def _real(stored: Positional | Ranked, unit: float) -> torch.Tensor:
     assert stored.shifts is not None
     axes = stored.axes if isinstance(stored, Positional) else (stored.curve,)
     shifts = stored.shifts[np.ix_(*(axis.orders for axis in axes))].astype(np.float64)
-    return torch.from_numpy(stored.core * 2.0**shifts * unit)
+    return torch.from_numpy(stored.core * 2.0**shifts * unit * WITHIN)
 
 
 def _log(scale: float) -> float:

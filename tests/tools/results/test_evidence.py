@@ -70,7 +70,9 @@ def test_a_run_follows_its_preset_until_that_changes(name):
     assert not follows(other(made, dense=None), preset)
     tuning = presets.Finetune(epochs=3, teachers=("zoo:lenet5",))
     assert not follows(made, other(preset, finetuning=tuning))
-    if preset.finetuning:
-        assert not follows(made, other(preset, finetuning=None))
-        assert not follows(made, other(preset, finetuning=other(preset.finetuning, teachers=("zoo:lenet5",))))
-        assert not follows(made, other(preset, finetuning=other(preset.finetuning, epochs=99)))
+    tuned = other(preset, finetuning=tuning)
+    again = run(name, 3, finetuning=tuning)
+    assert follows(again, tuned)
+    assert not follows(again, preset)
+    assert not follows(again, other(preset, finetuning=other(tuning, teachers=())))
+    assert not follows(again, other(preset, finetuning=other(tuning, epochs=99)))
