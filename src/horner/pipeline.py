@@ -269,7 +269,7 @@ def finetune(
     network = thaw(program)
     first, *others = (Teacher(member, program.input) for member in panel)
     images = calibration_images(data)
-    teacher = Panel([first, *(other.speak_like(first, images) for other in others)], config.temperature)
+    teacher = Panel([first, *(other.match_spread(first, images) for other in others)], config.temperature)
     before = copy.deepcopy(network)
     result = _train(
         network,

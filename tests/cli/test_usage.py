@@ -6,6 +6,7 @@ from commands import end, horner, start
 VERBS = [
     "train",
     "approximate",
+    "finetune",
     "search",
     "sensitivity",
     "presets",
@@ -18,7 +19,7 @@ VERBS = [
     "bench",
     "demo",
 ]
-WRITING = ["train", "approximate", "search", "sensitivity", "export", "demo"]
+WRITING = ["train", "approximate", "finetune", "search", "sensitivity", "export", "demo"]
 
 
 def test_help_lists_the_verbs_and_each_explains_itself_without_torch():

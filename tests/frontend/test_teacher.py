@@ -45,7 +45,7 @@ def test_a_loud_teacher_is_brought_to_the_spread_of_another_and_keeps_its_order(
         loud.classifier.bias *= 7
     teacher = Teacher(to_program(loud, images))
     before = teacher(images)
-    after = teacher.speak_like(first, images)(images)
+    after = teacher.match_spread(first, images)(images)
 
     def spread(logits: torch.Tensor) -> float:
         return float((logits - logits.mean(1, keepdim=True)).std())

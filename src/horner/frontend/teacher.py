@@ -28,14 +28,14 @@ class Teacher(nn.Module):
         How images are given: as real values of this input of pixels, or, by default, as the program's own.
     """
 
-    loudness: torch.Tensor
+    logit_scale: torch.Tensor
 
     def __init__(self, program: Program, images: Input | None = None) -> None:
         super().__init__()
         given, own = images or program.input, program.input
         self.contrast = own.scale / given.scale
         self.brightness = (given.zero_point - own.zero_point) * own.scale
-        self.register_buffer("loudness", torch.ones(()))
+        self.register_buffer("logit_scale", torch.ones(()))
         self.network = thaw(program).requires_grad_(False)
         for stage in self.network.stages:
             if isinstance(stage, ConvStage):
@@ -47,9 +47,9 @@ class Teacher(nn.Module):
         if (self.contrast, self.brightness) != (1.0, 0.0):
             images = images * self.contrast + self.brightness
         logits: torch.Tensor = self.network(images)
-        return logits * self.loudness
+        return logits * self.logit_scale
 
-    def speak_like(self, other: Teacher, images: torch.Tensor) -> Teacher:
+    def match_spread(self, other: Teacher, images: torch.Tensor) -> Teacher:
         """Scale logits so that over some images they spread as much as another teacher's.
 
         One whose logits are five times as large is no surer of them than the other, it was only trained otherwise; a
@@ -57,7 +57,8 @@ class Teacher(nn.Module):
         """
         with torch.no_grad():
             here, there = (_spread(teacher(images)) for teacher in (self, other))
-        self.loudness *= float(f"{there / here:.2g}")  # so that other machines find the same
+        if here and there:
+            self.logit_scale *= float(f"{there / here:.2g}")  # in few digits, which other machines find too
         return self
 
     def train(self, mode: bool = True) -> Teacher:
