@@ -144,8 +144,7 @@ def approximate_to_file(
     networks = {"dense": dense, "approximated": made.model} if recording else {"dense": dense}
     forms = {name: run_of(network, data) for name, network in networks.items()}
     measured = measure(program, data, _splits(recording), forms)
-    numbers = account(program, output).to_dict()
-    numbers = {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
+    numbers = totals(program, output)
     if recording:
         stages = {"real": settings.real, "quantised": settings.quantised} if settings else {}
         took = {name: spent(made.runs[name], stage) for name, stage in stages.items()}
@@ -241,8 +240,7 @@ def finetune_to_file(
     better = load(output)
     before: dict[str, Run] = {} if former else {"before": runner(program, "reference")}
     measured = measure(better, data, _splits(recording), before)
-    numbers = account(better, output).to_dict()
-    numbers = {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
+    numbers = totals(better, output)
     if recording and former:
         took = {**former.retraining, "finetuned": spent(result, config)}
         accuracies = {name: record.Accuracy(**found) for name, found in measured.items()}
@@ -320,6 +318,12 @@ def fitting(spec: str, trained: Trained, data: DataSet, batch_norm: bool | None)
 def run_of(model: nn.Module, data: DataSet) -> Run:
     """Return the function from images of a data set to a network's logits."""
     return lambda images: predict(model, images, data.mean, data.std)
+
+
+def totals(program: Program, path: Path) -> dict[str, Any]:
+    """Return the account of a file as plain numbers of the whole program, without those of its layers."""
+    numbers = account(program, path).to_dict()
+    return {name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")}
 
 
 def _splits(recording: record.Recording | None) -> tuple[str, ...]:

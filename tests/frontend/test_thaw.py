@@ -19,7 +19,7 @@ from horner.program.file import dumps, load
 from horner.program.layers import Add, Concat
 from horner.program.program import Program
 
-FINITE = sorted(name for name, entry in zoo.entries().items() if entry.file_bytes < 100_000)
+SMALL = sorted(name for name, entry in zoo.entries().items() if entry.file_bytes < 100_000)
 
 
 def mixed(name: str, seed: int = 0, plan: str = "") -> Program:
@@ -44,7 +44,7 @@ def test_a_program_thawed_and_frozen_is_the_same_file(name, seed):
     assert dumps(again) == dumps(program)
 
 
-@pytest.mark.parametrize("name", FINITE)
+@pytest.mark.parametrize("name", SMALL)
 def test_so_is_every_program_of_the_zoo(name):
     program = load(zoo.find(f"zoo:{name}"))
     assert dumps(freeze(thaw(program))) == dumps(program)

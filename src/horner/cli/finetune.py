@@ -68,6 +68,8 @@ def finetune(
     if record and not former:
         raise typer.TyperException("Missing option '--former', the record that --record goes on with")
     expect_writable(output)
+    import msgspec
+
     from horner import workflow
     from horner.presets import Finetune
     from horner.record import Recording, place, read
@@ -79,8 +81,6 @@ def finetune(
     changes = given(epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None)
     if lr is not None:
         changes["settings"] = {**tuning.settings, "lr": lr}
-    import msgspec
-
     images = load_images(data or (followed.data if followed else trained_on(file)), data_dir, size, channels)
     made = workflow.finetune_to_file(
         file,

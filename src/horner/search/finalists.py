@@ -16,14 +16,13 @@ from typing import Any
 
 from horner._files import read_bytes, write_atomic
 from horner.errors import FileError, HornerError, InterruptedTrainingError
-from horner.program.account import account
 from horner.program.file import load, save
 from horner.search.explore import POLL
 from horner.search.front import front
 from horner.search.proxies import OBJECTIVES, Objective, Proxies, retrain
 from horner.search.shared import BEAT, DEATHS, MOST_DEATHS, Shared
 from horner.search.space import Candidate
-from horner.workflow import measure, run_of
+from horner.workflow import measure, run_of, totals
 
 CHUNK = 30_000
 """Characters of a file in one attribute: databases have limits."""
@@ -126,7 +125,6 @@ class Finals:
         dense = {"dense": run_of(proxies.dense, data)}
         judged, tested = (measure(program, data, [split], dense) for split in ("validation", "test"))
         right, final = judged["reference"]["validation"], tested["reference"]["test"]
-        numbers = account(program, path).to_dict()
         shutil.rmtree(checkpoints, ignore_errors=True)
         return {
             "trial": number,
@@ -141,7 +139,7 @@ class Finals:
             "dense_accuracy": tested["dense"]["test"],
             "accuracy": final,
             "drop": tested["dense"]["test"] - final,
-            **{name: value for name, value in numbers.items() if name not in ("layers", "kernel_row")},
+            **totals(program, path),
         }
 
     def _deaths(self, number: int) -> int:
