@@ -52,3 +52,12 @@ def test_a_loud_teacher_is_brought_to_the_spread_of_another_and_keeps_its_order(
 
     assert spread(after) == pytest.approx(spread(first(images)), rel=0.06)
     assert torch.equal(after.argmax(1), before.argmax(1))
+
+
+def test_a_teacher_of_equal_logits_has_no_spread_to_match_or_be_brought_to():
+    images = networks.images(8)
+    program = to_program(networks.foreign("bottleneck"), images)
+    silent, other = Teacher(program), Teacher(program)
+    silent.logit_scale.zero_()
+    assert silent.match_spread(other, images).logit_scale == 0
+    assert other.match_spread(silent, images).logit_scale == 1
