@@ -15,8 +15,6 @@ from horner.errors import SimulationError
 
 IMAGES = 4
 
-pytestmark = pytest.mark.xdist_group("rtl comparison")  # one process makes what all of them look at
-
 
 @pytest.fixture(scope="module")
 def program():

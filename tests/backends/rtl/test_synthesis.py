@@ -9,12 +9,11 @@ from rich.console import Console
 
 import horner
 from horner import load
+from horner.backends.rtl import synthesis
 from horner.backends.rtl.design import baseline, design
 from horner.backends.rtl.export import MANIFEST, write
 from horner.backends.rtl.synthesis import synthesise
 from horner.errors import CompileError, FileError
-
-pytestmark = pytest.mark.xdist_group("rtl synthesis")  # one process makes what all of them look at
 
 DEMONSTRATION = Path(__file__).parents[2] / "data" / "lenet5.horner"
 
@@ -57,6 +56,13 @@ def test_straight_lines_along_columns_save_what_the_paper_says(awf, tmp_path):
     reuse, dense = counted(awf, 2, 8, tmp_path)
     assert dense.cycles < 1.05 * reuse.cycles
     assert reuse.operators < (1 - 0.536) * dense.operators
+
+
+def test_what_memories_hold_makes_no_operator(small, tmp_path, monkeypatch):
+    write(small, tmp_path, 2, 2)
+    found = synthesise(tmp_path, ())
+    monkeypatch.setattr(synthesis, "hollow", lambda verilog: verilog)
+    assert synthesise(tmp_path, ()) == found
 
 
 def test_every_flow_gives_its_numbers(small, tmp_path):

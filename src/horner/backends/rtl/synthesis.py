@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from horner._files import read_bytes
 from horner.backends.rtl.arithmetic import ADDER, MULTIPLIER
 from horner.backends.rtl.export import MANIFEST
-from horner.backends.rtl.yosys import tool, yosys
+from horner.backends.rtl.yosys import hollow, tool, yosys
 from horner.errors import FileError
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ def _cells(script: str, folder: Path) -> dict[str, dict[str, int]]:
 
 def _operators(name: str, folder: Path) -> dict[str, int]:
     """Count operators, every instance of a module anew."""
-    modules = _cells(f"read_verilog {name}.v; hierarchy -top {name}; proc; opt", folder)
+    (folder / "hollow.v").write_text(hollow((folder / f"{name}.v").read_text(encoding="utf-8")), encoding="utf-8")
+    modules = _cells(f"read_verilog hollow.v; hierarchy -top {name}; proc; opt", folder)
     found: Counter[str] = Counter()
 
     def count(module: str, times: int) -> None:

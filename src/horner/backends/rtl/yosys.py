@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -14,6 +15,10 @@ from horner.errors import CompileError, MissingToolError
 
 SHOWN_LINES = 12
 """Lines of a tool's message that an error repeats."""
+CONTENTS = re.compile(r"^ +initial begin\n((?: +\w+\[\d+\] = \d+'h[0-9a-f]+;\n)+) +end\n", re.MULTILINE)
+"""What a memory holds at first, as Yosys writes it."""
+WORD = re.compile(r"^ +initial \w+\[\d+\] = \d+'h[0-9a-f]+;\n", re.MULTILINE)
+"""A word of it, as `verilog` writes it."""
 
 
 def yosys(script: str, folder: Path) -> None:
@@ -59,8 +64,25 @@ def rtlil(design: Design, name: str) -> str:
 
 
 def verilog(design: Design, name: str, folder: Path) -> str:
-    """Return an accelerator in Verilog; `folder` is for files on the way."""
+    """Return an accelerator in Verilog; `folder` is for files on the way.
+
+    Every word that a memory holds at first has a statement of its own: n of them in one block take Yosys n squared
+    steps to read.
+    """
     (folder / f"{name}.il").write_text(rtlil(design, name), encoding="utf-8")
     no_sources = "setattr -unset src a:src; setattr -mod -unset src -unset generator *"
     yosys(f"read_rtlil {name}.il; hierarchy -top {name}; proc; clean; {no_sources}; write_verilog {name}.v", folder)
-    return (folder / f"{name}.v").read_text(encoding="utf-8")
+    return CONTENTS.sub(_apart, (folder / f"{name}.v").read_text(encoding="utf-8"))
+
+
+def hollow(verilog: str) -> str:
+    r"""Return what `verilog` wrote, less what memories hold: most of the text, and no operator of a netlist.
+
+    >>> hollow("  reg [7:0] kept [1:0];\n  initial kept[0] = 8'h00;\n  initial kept[1] = 8'h2a;\n")
+    '  reg [7:0] kept [1:0];\n'
+    """
+    return WORD.sub("", verilog)
+
+
+def _apart(contents: re.Match[str]) -> str:
+    return "".join(f"  initial {line.strip()}\n" for line in contents[1].splitlines())
