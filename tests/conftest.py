@@ -18,22 +18,21 @@ from horner.backends.c.compiler import working_cache
 settings.register_profile("horner", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("horner")
 torch.set_num_threads(1)
+os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(working_cache() / "zig"))  # what it keeps for every run
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-    """Libraries go to a folder of this run; what zig keeps for every run stays where the user has it."""
+    """Libraries go to a folder of this run."""
     with pytest.MonkeyPatch.context() as patch:
-        if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
-            patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(working_cache() / "zig"))
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("HORNER_CACHE", str(folder))
         yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made_ahead(cache, tmp_path_factory):
+def made_ahead(tmp_path_factory):
     """What tests of hardware need, and a new machine makes for minutes: Yosys as machine code, zig's C++ library.
 
     The first of several processes begins with it beside its tests, or all of them would wait for it.

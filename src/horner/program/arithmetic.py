@@ -6,6 +6,8 @@ in integers, so every reader decodes the same values; where a coded run ends fol
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +17,9 @@ from horner.program.bitstream import VERSION, BitReader
 
 PRECISION = 32
 WHOLE, HALF, QUARTER = 1 << PRECISION, 1 << PRECISION - 1, 1 << PRECISION - 2
+
+UNPACKED = 512
+"""Bytes read ahead."""
 
 MOST_SEEN = 1024
 """Beyond this sum, half of a chance's counts are forgotten."""
@@ -36,9 +41,7 @@ class Chance:
         self.learns = learns
 
     def see(self, bit: bool) -> None:
-        """Count a bit."""
-        if not self.learns:
-            return
+        """Count a bit, of a chance that learns."""
         if bit:
             self.ones += 2
         else:
@@ -70,20 +73,25 @@ class Encoder:
         """Code the wanted bit and return it."""
         low, high = self._low, self._high
         split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
-        low, high = (split, high) if wanted else (low, split - 1)
-        chance.see(wanted)
+        if wanted:
+            low = split
+        else:
+            high = split - 1
+        if chance.learns:
+            chance.see(wanted)
         while True:
             if high < HALF:
+                base = 0
                 self._put(0)
             elif low >= HALF:
+                base = HALF
                 self._put(1)
-                low, high = low - HALF, high - HALF
             elif low >= QUARTER and high < HALF + QUARTER:
+                base = QUARTER
                 self._undecided += 1
-                low, high = low - QUARTER, high - QUARTER
             else:
                 break
-            low, high = 2 * low, 2 * high + 1
+            low, high = 2 * (low - base), 2 * (high - base) + 1
         self._low, self._high = low, high
         return wanted
 
@@ -95,8 +103,9 @@ class Encoder:
 
     def _put(self, digit: int) -> None:
         self.digits.append(digit)
-        self.digits += [1 - digit] * self._undecided
-        self._undecided = 0
+        if self._undecided:
+            self.digits += [1 - digit] * self._undecided
+            self._undecided = 0
 
 
 class Decoder:
@@ -105,18 +114,23 @@ class Decoder:
     def __init__(self, reader: BitReader) -> None:
         self._reader = reader
         self._start = reader.position
+        self._digits = itertools.chain(_digits(reader.data, self._start), itertools.repeat(0))
         self._low, self._high = 0, WHOLE - 1
-        self._code, self._taken = 0, 0
-        for _ in range(PRECISION):
-            self._take()
+        self._code, self._taken = 0, PRECISION
+        for digit in itertools.islice(self._digits, PRECISION):
+            self._code = 2 * self._code + digit
 
     def bit(self, chance: Chance, wanted: bool) -> bool:
         """Return the bit that was coded."""
-        low, high = self._low, self._high
+        low, high, code = self._low, self._high, self._code
         split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
-        bit = self._code >= split
-        low, high = (split, high) if bit else (low, split - 1)
-        chance.see(bit)
+        bit = code >= split
+        if bit:
+            low = split
+        else:
+            high = split - 1
+        if chance.learns:
+            chance.see(bit)
         while True:
             if high < HALF:
                 base = 0
@@ -127,9 +141,9 @@ class Decoder:
             else:
                 break
             low, high = 2 * (low - base), 2 * (high - base) + 1
-            self._code -= base
-            self._take()
-        self._low, self._high = low, high
+            code = 2 * (code - base) + next(self._digits)
+            self._taken += 1
+        self._low, self._high, self._code = low, high, code
         return bit
 
     def finish(self) -> int:
@@ -139,11 +153,12 @@ class Decoder:
         self._reader.position = self._start + bits
         return bits
 
-    def _take(self) -> None:
-        place = self._start + self._taken
-        byte = self._reader.data[place >> 3] if place >> 3 < len(self._reader.data) else 0
-        self._code = 2 * self._code + (byte >> (~place & 7) & 1)
-        self._taken += 1
+
+def _digits(data: bytes, start: int) -> Iterator[int]:
+    """Give the bits from a place on, a few thousand unpacked at a time."""
+    for at in range(start >> 3, len(data), UNPACKED):
+        bits = np.unpackbits(np.frombuffer(data, np.uint8, min(UNPACKED, len(data) - at), at)).tolist()
+        yield from bits if at != start >> 3 else bits[start & 7 :]
 
 
 class Signed:

@@ -1,4 +1,4 @@
-"""Both arrays side by side, on images; test_simulation.py does it for a whole LeNet-5."""
+"""Both arrays side by side, on images; docs/hardware.md does it for a whole LeNet-5."""
 
 import io
 
