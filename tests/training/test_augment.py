@@ -1,6 +1,6 @@
 import torch
 
-from horner.training.augment import augment, cutout, shift
+from horner.training.augment import augment, cutmix, cutout, mixed_labels, shift
 
 
 def one_pixel(count: int) -> torch.Tensor:
@@ -59,6 +59,37 @@ def test_crop_flip_cutout_is_a_cutout_of_what_crop_flip_draws():
     assert bool(((plain > 0) & (cut == 0)).flatten(1).sum(1).gt(0).all())
 
 
+def test_cutmix_pastes_one_rectangle_of_the_next_image_into_half_of_them():
+    torch.manual_seed(0)
+    count, height, width = 2000, 16, 8
+    own = torch.arange(count) % 250
+    images = own.to(torch.uint8)[:, None, None, None].expand(count, 3, height, width).clone()
+    mixed, parts = cutmix(images)
+    assert mixed.dtype == torch.uint8
+    pasted = 0
+    for image, label, other, part in zip(mixed, own, own.roll(-1), parts, strict=True):
+        places = (image != label).nonzero()
+        assert len(places) == round(float(part) * 3 * height * width)
+        if len(places):
+            pasted += 1
+            assert bool((image[image != label] == other).all())
+            lengths = places.amax(0) - places.amin(0) + 1
+            assert int(lengths.prod()) == len(places)  # one rectangle, through all channels
+            assert abs(int(lengths[1]) - 2 * int(lengths[2])) <= 2  # of the image's own proportions
+    assert 900 < pasted < 1100
+    some = parts[parts > 0]
+    assert 0.45 < float(some.mean()) < 0.55
+    assert float(some.max()) > 0.95
+    assert torch.equal(images, own.to(torch.uint8)[:, None, None, None].expand_as(images))
+
+
+def test_mixed_labels_are_as_much_of_each_as_there_is():
+    labels, parts = torch.tensor([3, 0, 3]), torch.tensor([0.0, 1.0, 0.25])
+    wanted = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]]  # the next of the last is the first
+    assert mixed_labels(labels, parts, 4).tolist() == wanted
+    assert mixed_labels(labels, torch.full((3,), 0.25), 4).tolist()[0] == [0.25, 0, 0, 0.75]
+
+
 def test_none_is_the_same_tensor():
     images = one_pixel(2)
     assert augment(images, "none") is images
@@ -66,7 +97,7 @@ def test_none_is_the_same_tensor():
 
 def test_the_generator_decides():
     images = torch.arange(4 * 28 * 28, dtype=torch.int32).to(torch.uint8).view(4, 1, 28, 28)
-    for kind in ("shift", "crop-flip", "crop-flip-cutout"):
+    for kind in ("shift", "crop-flip", "crop-flip-cutout", "crop-flip-cutmix"):
         torch.manual_seed(3)
         first = augment(images, kind)
         torch.manual_seed(3)

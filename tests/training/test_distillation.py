@@ -16,6 +16,13 @@ def test_without_weight_it_is_cross_entropy():
     torch.testing.assert_close(loss, F.cross_entropy(STUDENT, LABELS, label_smoothing=0.1))
 
 
+def test_labels_may_be_probabilities():
+    settings = {"weight": 0.3, "temperature": 3.0, "label_smoothing": 0.1}
+    certain = F.one_hot(LABELS, 4).float()
+    want = distillation_loss(STUDENT, TEACHER, LABELS, **settings)
+    torch.testing.assert_close(distillation_loss(STUDENT, TEACHER, certain, **settings), want)
+
+
 def test_the_teacher_part_is_the_divergence_written_out():
     p, q = torch.softmax(TEACHER / 3, 1), torch.softmax(STUDENT / 3, 1)
     want = 9 * (p * (p / q).log()).sum(1).mean()

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from horner.errors import TrainingError
 from horner.models import build
-from horner.training import TrainConfig, evaluate, train
+from horner.training import TrainConfig, evaluate, loop, train
 from horner.training import config as settings
+from horner.training.batches import epoch_order
 
 CONFIG = TrainConfig(epochs=3, batch_size=32, lr=3e-3, device="cpu", threads=1)
 
@@ -111,6 +113,19 @@ def test_a_teacher_is_followed(data):
         config = dataclasses.replace(CONFIG, epochs=6, distill_weight=1.0, augmentation=augmentation)
         fit(student, wrong, config, teacher=teacher)  # the labels are all wrong and have no weight
         assert evaluate(student, data.test, data.mean, data.std) > 75
+
+
+def test_what_is_pasted_into_an_image_counts_by_its_own_label(data, monkeypatch):
+    monkeypatch.setattr(loop, "augment", lambda images, kind: images)
+    monkeypatch.setattr(loop, "cutmix", lambda images: (images, torch.full((len(images),), 0.25)))
+    model, count = lenet(), len(data.train)
+    order = epoch_order(count, CONFIG.seed, 0)
+    images, labels = torch.from_numpy(data.train.images)[order], torch.from_numpy(data.train.labels)[order]
+    with torch.no_grad():
+        logits = model((images.float() - data.mean) / data.std)
+    own, others = (F.cross_entropy(logits, targets) for targets in (labels, labels.roll(-1)))
+    once = dataclasses.replace(CONFIG, epochs=1, batch_size=count, augmentation="crop-flip-cutmix")
+    assert fit(model, data, once).history[0].loss == pytest.approx(float(0.75 * own + 0.25 * others), rel=1e-4)
 
 
 def test_parametrised_weights_are_trained_and_kept(data):

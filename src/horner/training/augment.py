@@ -24,8 +24,9 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
         ``(N, C, H, W)``, uint8; not changed.
     kind
         ``none``; ``shift`` by up to 2 pixels any way; ``affine``: turn, scale, slant and shift a little;
-        ``crop-flip``: shift by up to 4 and mirror half of them; or ``crop-flip-cutout``: that, and hide a rectangle.
-        What enters from beyond the border, and what is hidden, is 0.
+        ``crop-flip``: shift by up to 4 and mirror half of them, to which `cutmix` of a ``crop-flip-cutmix`` is yet to
+        come; or ``crop-flip-cutout``: that, and hide a rectangle. What enters from beyond the border, and what is
+        hidden, is 0.
 
     >>> augment(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "crop-flip").shape
     torch.Size([2, 3, 32, 32])
@@ -40,6 +41,53 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
     images = shift(images, 4)
     images = torch.where(flipped, images.flip(3), images)
     return cutout(images) if kind == "crop-flip-cutout" else images
+
+
+def cutmix(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Paste a rectangle of the next image, of any size and anywhere, into about half of them (Yun et al., 2019).
+
+    Parameters
+    ----------
+    images
+        ``(N, C, H, W)``; not changed. After the last comes the first.
+
+    Returns
+    -------
+    torch.Tensor, torch.Tensor
+        Images of the same shape and type, and which part of each is the next one's, ``(N,)``, from 0 to 1.
+
+    >>> torch.manual_seed(1)  # doctest: +ELLIPSIS
+    <...>
+    >>> mixed, parts = cutmix(torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)]))
+    >>> bool((mixed.mean((1, 2, 3)) == torch.stack([parts[0], 1 - parts[1]])).all())
+    True
+    """
+    count, _, height, width = images.shape
+
+    def drawn() -> torch.Tensor:
+        return torch.rand(count, 1, device=images.device)
+
+    side = drawn().sqrt() * (drawn() < 0.5)  # of 1; its square, the part, is then uniform
+
+    def inside(length: int) -> torch.Tensor:
+        pasted = (side * length).round()
+        first = (drawn() * (length - pasted + 1)).floor()
+        places = torch.arange(length, device=images.device)
+        return (places >= first) & (places < first + pasted)  # N, length
+
+    foreign = (inside(height)[:, :, None] & inside(width)[:, None, :])[:, None]
+    return torch.where(foreign, images.roll(-1, 0), images), foreign.float().mean((1, 2, 3))
+
+
+def mixed_labels(labels: torch.Tensor, parts: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return what `cutmix` made of labels ``(N,)``: probabilities ``(N, classes)``, float32.
+
+    >>> mixed_labels(torch.tensor([2, 0]), torch.tensor([0.25, 0.0]), 3)
+    tensor([[0.2500, 0.0000, 0.7500],
+            [1.0000, 0.0000, 0.0000]])
+    """
+    own = F.one_hot(labels, classes).float()
+    return torch.lerp(own, own.roll(-1, 0), parts[:, None])
 
 
 def cutout(images: torch.Tensor) -> torch.Tensor:

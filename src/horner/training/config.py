@@ -11,7 +11,7 @@ from horner.errors import TrainingError
 
 Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["one-cycle", "cosine", "constant"]
-Augmentation = Literal["none", "shift", "affine", "crop-flip", "crop-flip-cutout"]
+Augmentation = Literal["none", "shift", "affine", "crop-flip", "crop-flip-cutout", "crop-flip-cutmix"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -44,6 +44,7 @@ class TrainConfig:
         ``shift``: up to 2 pixels any way. ``affine``: turned by up to 5 degrees, scaled and slanted by up to 5 %,
         shifted by up to 3/4 of a pixel. ``crop-flip``: up to 4 pixels any way, and mirrored half of the time.
         ``crop-flip-cutout``: that, and a rectangle of a quarter of the height and width hidden.
+        ``crop-flip-cutmix``: half of such images with a rectangle of another, of any size, and as much of its label.
     distill_weight, temperature
         Share of the teacher in the loss and the softness of what it says (see :mod:`horner.training.distillation`).
     precision

@@ -61,7 +61,7 @@ def distillation_loss(
     logits, teacher_logits
         ``(N, classes)``.
     labels
-        ``(N,)``, int64.
+        ``(N,)``, int64, or probabilities ``(N, classes)``.
     weight, temperature, label_smoothing
         The teacher's share, from 0 to 1; ``T``; and what the label's part is smoothed by.
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from horner.errors import InterruptedTrainingError, TrainingError
-from horner.training.augment import augment
+from horner.training.augment import augment, cutmix, mixed_labels
 from horner.training.batches import (
     as_tensor,
     epoch_order,
@@ -197,11 +197,15 @@ class Run:
         set_lr(self.optimizer, config.lr * lr_factor(config.schedule, done, config.epochs * self.steps, config.warmup))
 
         labels = self.labels[chosen]
-        pixels = augment(self.images[chosen], config.augmentation)
+        pixels, parts = augment(self.images[chosen], config.augmentation), None
+        if config.augmentation == "crop-flip-cutmix":
+            pixels, parts = cutmix(pixels)
         x = normalise(pixels, self.mean, self.std, config.channels_last)
         with self.mixed_precision():
             assert self.wrapped is not None
             logits = self.wrapped(x).float()
+        if parts is not None:
+            labels = mixed_labels(labels, parts, logits.shape[1])
         loss = self.loss_of(logits, labels, x, chosen)
         self.optimizer.zero_grad(set_to_none=True)
         if group.size > 1:  # processes are averaged alike although one may hold an image more
