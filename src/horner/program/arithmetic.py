@@ -18,8 +18,8 @@ from horner.program.bitstream import VERSION, BitReader
 PRECISION = 32
 WHOLE, HALF, QUARTER = 1 << PRECISION, 1 << PRECISION - 1, 1 << PRECISION - 2
 
-UNPACKED = 512
-"""Bytes read ahead."""
+READ_AHEAD = 512
+"""Bytes unpacked at a time."""
 
 MOST_SEEN = 1024
 """Beyond this sum, half of a chance's counts are forgotten."""
@@ -73,10 +73,7 @@ class Encoder:
         """Code the wanted bit and return it."""
         low, high = self._low, self._high
         split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
-        if wanted:
-            low = split
-        else:
-            high = split - 1
+        low, high = (split, high) if wanted else (low, split - 1)
         if chance.learns:
             chance.see(wanted)
         while True:
@@ -125,10 +122,7 @@ class Decoder:
         low, high, code = self._low, self._high, self._code
         split = low + (high - low + 1) * chance.zeros // (chance.zeros + chance.ones)
         bit = code >= split
-        if bit:
-            low = split
-        else:
-            high = split - 1
+        low, high = (split, high) if bit else (low, split - 1)
         if chance.learns:
             chance.see(bit)
         while True:
@@ -155,9 +149,9 @@ class Decoder:
 
 
 def _digits(data: bytes, start: int) -> Iterator[int]:
-    """Give the bits from a place on, a few thousand unpacked at a time."""
-    for at in range(start >> 3, len(data), UNPACKED):
-        bits = np.unpackbits(np.frombuffer(data, np.uint8, min(UNPACKED, len(data) - at), at)).tolist()
+    """Give the bits from a place on, `READ_AHEAD` bytes of them unpacked at a time."""
+    for at in range(start >> 3, len(data), READ_AHEAD):
+        bits = np.unpackbits(np.frombuffer(data, np.uint8, min(READ_AHEAD, len(data) - at), at)).tolist()
         yield from bits if at != start >> 3 else bits[start & 7 :]
 
 

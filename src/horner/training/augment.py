@@ -24,9 +24,9 @@ def augment(images: torch.Tensor, kind: Augmentation) -> torch.Tensor:
         ``(N, C, H, W)``, uint8; not changed.
     kind
         ``none``; ``shift`` by up to 2 pixels any way; ``affine``: turn, scale, slant and shift a little;
-        ``crop-flip``: shift by up to 4 and mirror half of them, to which `cutmix` of a ``crop-flip-cutmix`` is yet to
-        come; or ``crop-flip-cutout``: that, and hide a rectangle. What enters from beyond the border, and what is
-        hidden, is 0.
+        ``crop-flip``: shift by up to 4 and mirror half of them; ``crop-flip-cutout``: that, and hide a rectangle; or
+        ``crop-flip-cutmix``: all of it but `cutmix`, which mixes labels too. What enters from beyond the border, and
+        what is hidden, is 0.
 
     >>> augment(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "crop-flip").shape
     torch.Size([2, 3, 32, 32])
@@ -56,8 +56,7 @@ def cutmix(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     torch.Tensor, torch.Tensor
         Images of the same shape and type, and which part of each is the next one's, ``(N,)``, from 0 to 1.
 
-    >>> torch.manual_seed(1)  # doctest: +ELLIPSIS
-    <...>
+    >>> _ = torch.manual_seed(1)
     >>> mixed, parts = cutmix(torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)]))
     >>> bool((mixed.mean((1, 2, 3)) == torch.stack([parts[0], 1 - parts[1]])).all())
     True
@@ -71,9 +70,7 @@ def cutmix(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     def inside(length: int) -> torch.Tensor:
         pasted = (side * length).round()
-        first = (drawn() * (length - pasted + 1)).floor()
-        places = torch.arange(length, device=images.device)
-        return (places >= first) & (places < first + pasted)  # N, length
+        return _span((drawn() * (length - pasted + 1)).floor(), pasted, length)
 
     foreign = (inside(height)[:, :, None] & inside(width)[:, None, :])[:, None]
     return torch.where(foreign, images.roll(-1, 0), images), foreign.float().mean((1, 2, 3))
@@ -101,9 +98,7 @@ def cutout(images: torch.Tensor) -> torch.Tensor:
 
     def hidden(side: int) -> torch.Tensor:
         length = round(side * HIDDEN)
-        first = torch.randint(side - length + 1, (len(images), 1), device=images.device)
-        places = torch.arange(side, device=images.device)
-        return (places >= first) & (places < first + length)  # N, side
+        return _span(torch.randint(side - length + 1, (len(images), 1), device=images.device), length, side)
 
     rows, cols = hidden(images.shape[2]), hidden(images.shape[3])
     return images.masked_fill((rows[:, :, None] & cols[:, None, :])[:, None], 0)
@@ -131,3 +126,9 @@ def shift(images: torch.Tensor, reach: int) -> torch.Tensor:
     row, col = torch.randint(2 * reach + 1, (2, count), device=images.device)
     every = torch.arange(count, device=images.device)
     return windows.transpose(1, 2).transpose(2, 3)[every, row, col]
+
+
+def _span(first: torch.Tensor, length: torch.Tensor | int, side: int) -> torch.Tensor:
+    """Return which of ``side`` places lie in a span, bool ``(N, side)``, from first places ``(N, 1)`` and lengths."""
+    places = torch.arange(side, device=first.device)
+    return (places >= first) & (places < first + length)

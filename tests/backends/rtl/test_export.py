@@ -88,12 +88,12 @@ def test_the_verilog_is_bit_exact_under_an_independent_simulator(array, folder, 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("RTL_FOLDER", str(folder))
     monkeypatch.setenv("RTL_ARRAY", array)
-    # zig links the C++ library that simulations link too, which it then makes but once
     runner = get_runner("verilator")
     runner.build(
         sources=[folder / f"{array}.v"],
         hdl_toplevel=array,
         build_dir=tmp_path / "build",
+        # zig links the C++ library that simulations link too, which it then makes but once
         build_args=["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fno-sanitize=all", "-LDFLAGS", "-O2"],
         log_file=tmp_path / "build.log",
     )
