@@ -89,3 +89,24 @@ def test_any_bytes_are_decoded_or_refused(data, count, bits):
         return
     assert values.shape == (count,)
     assert reader.remaining >= 0
+
+
+@given(st.integers(FEWEST, 40), st.integers(1, 12), st.booleans(), st.integers(1, VERSION), st.data())
+def test_what_is_decoded_is_what_would_be_encoded(count, bits, signed, version, data):
+    bits, model = (bits, Signed) if signed else (min(bits, 8), Unsigned)
+    digits = data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=count * bits))
+    if data.draw(st.booleans()):  # half of them a coded run to its last digits but two
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        values = data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+        digits = [*run(values, bits, model, version)[:-2].tolist(), *digits]
+    writer = BitWriter()
+    writer.array(np.array(digits), 1)
+    reader = BitReader(writer.finish(), version=version)
+    try:
+        values = decode(reader, count, bits, model)
+    except FileError:
+        assert not reader.coded
+        return
+    wanted = encode(values, bits, model, version)
+    assert reader.coded == {0: wanted.size}
+    assert digits[: wanted.size] == wanted.tolist()[: len(digits)]

@@ -141,9 +141,17 @@ class Decoder:
         return bit
 
     def finish(self) -> int:
-        """Move the reader behind the run, which ends with two of the digits read ahead; return the run's bits."""
+        """Move the reader behind the run, which ends with two of the digits read ahead; return the run's bits.
+
+        Raises
+        ------
+        FileError
+            When the run is cut off, or those two are not as `Encoder.finish` chooses them.
+        """
         bits = self._taken - PRECISION + 2
         self._reader.expect(bits, "a coded run")
+        if self._code // QUARTER != (2 if self._low >= QUARTER else 1):
+            raise FileError("a coded run ends with other digits than Horner's")
         self._reader.position = self._start + bits
         return bits
 
@@ -212,10 +220,14 @@ def encode(values: np.ndarray, bits: int, model: Model, version: int = VERSION) 
 
 
 def decode(reader: BitReader, count: int, bits: int, model: Model) -> np.ndarray:
-    """Read a coded run of `count` numbers, int64 ``(count,)``."""
+    """Read a coded run of `count` numbers, int64 ``(count,)``, which is as `encode` gives it."""
     reader.expect(-(-count * bits // MOST_SAVED), f"a coded run of {count} numbers of {bits} bits")
-    decoder, chances = Decoder(reader), model(bits, reader.version)
+    start, decoder, chances = reader.position, Decoder(reader), model(bits, reader.version)
     values = np.array([chances.code(decoder, 0) for _ in range(count)], np.int64)
-    if count * bits > MOST_SAVED * decoder.finish():
+    taken = decoder.finish()
+    if count * bits > MOST_SAVED * taken:
         raise FileError(f"{count} numbers of {bits} bits are coded in less than 1/{MOST_SAVED} of their bits")
+    if taken >= count * bits:
+        raise FileError(f"{count} numbers of {bits} bits are coded in {taken}; plain bits are as few")
+    reader.coded[start] = taken
     return values

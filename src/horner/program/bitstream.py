@@ -27,6 +27,8 @@ class BitWriter:
     ----------
     version
         Of the format that the fields are those of.
+    source
+        What a program was read from that is written again, so that no run in it need be coded anew.
 
     Attributes
     ----------
@@ -41,8 +43,9 @@ class BitWriter:
     (10, 'a5c0')
     """
 
-    def __init__(self, version: int = VERSION) -> None:
+    def __init__(self, version: int = VERSION, source: BitReader | None = None) -> None:
         self.version = version
+        self.source = source
         self.part = ""
         self.tally: Counter[str] = Counter()
         self._bytes = bytearray()
@@ -103,6 +106,13 @@ class BitWriter:
             self._pending = int("".join(map(str, stream[whole:])) or "0", 2)
         self.tally[self.part] += flat.size * bits
 
+    def coded_there(self) -> np.ndarray | None:
+        """Return the digits of the coded run that `source` has behind the next bit, if it has one."""
+        start = self.bits + 1
+        if self.source is None or start not in self.source.coded:
+            return None
+        return BitReader(self.source.data, start).array(self.source.coded[start], 1)
+
     def finish(self) -> bytes:
         """Fill the last byte with zeros and return everything."""
         self.uint(0, -self._count % 8)
@@ -119,6 +129,11 @@ class BitReader:
     position
         Number of the bit to start from.
 
+    Attributes
+    ----------
+    coded
+        Bits of every coded run that was read, by the number of its first.
+
     Examples
     --------
     >>> reader = BitReader(bytes.fromhex("a5c0"))
@@ -130,6 +145,7 @@ class BitReader:
         self.data = data
         self.version = version
         self.position = position
+        self.coded: dict[int, int] = {}
 
     @property
     def remaining(self) -> int:

@@ -101,8 +101,8 @@ def breakdown(program: Program | bytes, version: int = VERSION) -> list[tuple[st
     return [(part, bits / 8) for part, bits in tally.items() if bits]
 
 
-def _write(program: Program, version: int = VERSION) -> tuple[bytes, BitWriter]:
-    writer = BitWriter(version)
+def _write(program: Program, version: int = VERSION, source: BitReader | None = None) -> tuple[bytes, BitWriter]:
+    writer = BitWriter(version, source)
     writer.part = "header"
     for byte in (*MAGIC, version):
         writer.uint(byte, 8)
@@ -126,8 +126,9 @@ def _parse(data: bytes, name: str) -> Program:
     if checksum != _checksum(content):
         raise FileError(f"{name} is damaged or cut off: its checksum is not that of its {len(content)} bytes")
     try:
-        program = _read(BitReader(content, 8 * (len(MAGIC) + 1), data[3]))
-        _expect_canonical(data, _write(program, data[3])[0])
+        reader = BitReader(content, 8 * (len(MAGIC) + 1), data[3])
+        program = _read(reader)
+        _expect_canonical(data, _write(program, data[3], reader)[0])
     except HornerError as error:
         raise FileError(f"{name} is malformed: {error}") from None
     return program

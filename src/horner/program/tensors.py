@@ -195,7 +195,9 @@ def _write_run(writer: BitWriter, values: np.ndarray, bits: int, model: Model) -
             lanes.write(writer)
             return
     elif FEWEST <= values.size <= MOST:
-        digits = encode(values, bits, model, writer.version)
+        digits = writer.coded_there()
+        if digits is None:
+            digits = encode(values, bits, model, writer.version)
         writer.flag(digits is not None)
         if digits is not None:
             writer.array(digits, 1)
