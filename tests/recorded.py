@@ -28,13 +28,17 @@ def run(
     finetuning: presets.Finetune | None = None,
     **numbers: float,
 ) -> Record:
-    """A run that follows a preset, and then perhaps fine-tuning, of which only the numbers are invented."""
-    recipe = msgspec.structs.replace(presets.get(preset), finetuning=finetuning)
+    """A run that follows a preset, or other fine-tuning after it, of which only the numbers are invented."""
+    recipe = presets.get(preset)
+    if finetuning:
+        recipe = msgspec.structs.replace(recipe, finetuning=finetuning)
     config = recipe.training(seed=seed)
     again = recipe.retrained(config)
     dense, stages = spent(config), {"real": spent(again.real), "quantised": spent(again.quantised)}
-    if finetuning:
-        stages["finetuned"] = spent(finetuning.training(config))
+    if tuning := recipe.finetuning:
+        if refining := tuning.refining(config):
+            stages["refined"] = spent(refining)
+        stages["finetuned"] = spent(tuning.training(config))
     counts = {"multiplications": 10, "dense_multiplications": 100}
     ratios = {"coefficient_ratio": 50.0, "value_ratio": 30.0, "byte_ratio": 310.0, "file_bytes": 796}
     return Record(

@@ -146,8 +146,8 @@ def right(program, split) -> float:
 
 def test_a_program_trained_on_is_better_and_has_the_form_and_bits_that_it_had(made, data):
     config = dataclasses.replace(gentle(SHORT, 0.5), epochs=6, lr=0.02)
-    better, run = finetune(made.program, data, config, progress=False)
-    assert right(better, data.validation) == run.accuracy > right(made.program, data.validation)
+    better, runs = finetune(made.program, data, config, progress=False)
+    assert right(better, data.validation) == runs["finetuned"].accuracy > right(made.program, data.validation)
     for (name, now), (_, then) in zip(better.convolutions(), made.program.convolutions(), strict=True):
         assert (now.weights.axes, now.weights.bits) == (then.weights.axes, then.weights.bits), name
 
@@ -156,9 +156,9 @@ def test_one_that_training_on_makes_worse_stays_as_it_was(made, data):
     harmful = dataclasses.replace(data, train=dataclasses.replace(data.train, labels=(data.train.labels + 1) % 10))
     config = dataclasses.replace(gentle(SHORT, 0.0), epochs=2, lr=0.1)
     said = []
-    kept, run = finetune(made.program, harmful, config, progress=False, say=said.append)
+    kept, runs = finetune(made.program, harmful, config, progress=False, say=said.append)
     assert kept is made.program
-    assert run.accuracy < right(kept, data.validation)
+    assert runs["finetuned"].accuracy < right(kept, data.validation)
     assert said[-1].endswith("and stays")
 
 
@@ -166,7 +166,7 @@ def test_other_programs_teach_if_they_read_such_images(made, dense, data):
     config = dataclasses.replace(gentle(SHORT, 0.9), epochs=1, lr=0.01, augmentation="shift")
     other = approximate(dense, data, Plan.parse("bits=8"), None, progress=False).program
     alone, taught = (finetune(made.program, data, config, members, progress=False)[1] for members in ((), (other,)))
-    assert alone.history[0].loss != taught.history[0].loss
+    assert alone["finetuned"].history[0].loss != taught["finetuned"].history[0].loss
     floats = dataclasses.replace(made.program, input=dataclasses.replace(made.program.input, pixels=False))
     with pytest.raises(ModelError, match="the program was not trained on plain pixels"):
         finetune(floats, data, config, progress=False)

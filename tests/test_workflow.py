@@ -4,20 +4,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from digits import digits
+from msgspec.structs import replace
 
 from horner import models
 from horner.data import DataSet
-from horner.errors import DataError, FileError, ModelError, PlanError
+from horner.errors import DataError, FileError, ModelError, PlanError, TrainingError
 from horner.evaluation import accuracy, runner
 from horner.plan import Plan
 from horner.presets import Finetune
 from horner.program.file import load
 from horner.record import Recording, read, sha256
 from horner.training import evaluate
+from horner.training.checkpoint import parse_checkpoint, save_checkpoint
 from horner.workflow import Trained, approximate_to_file, build, finetune_to_file, train_dense
 
 GENTLE = Plan.parse("fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
 ONE_EPOCH = {"epochs": 1, "device": "cpu"}
+STILL = {"epochs": 1, "lr": 1e-9}
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +167,68 @@ def test_a_record_goes_on_with_the_file_that_is_trained_on(data, trained, tmp_pa
     with pytest.raises(FileError, match="is that of another file than"):
         finetune_to_file(more, data, tuning, output, former=former)
     assert {path.name for path in tmp_path.iterdir()} == {"m.horner", "m.json", "more.horner", "more.json"}
+
+
+def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_rounded(data, trained, tmp_path):
+    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
+    first = Recording(file, "horner approximate")
+    settings = {"trained": trained, "recording": first, "real": real, "retraining": {"quantised": STILL}}
+    with pytest.raises(TrainingError, match="without retraining no coefficients"):
+        approximate_to_file("lenet5", data, GENTLE, output, **{**settings, "epochs": 0})
+    approximate_to_file("lenet5", data, GENTLE, output, **{**settings, "epochs": 3})
+    former, then = read(file), Recording(tmp_path / "more.json", "horner finetune")
+    tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real=STILL)
+    changes = {"device": "cpu", "seed": 1}
+    report = finetune_to_file(output, data, tuning, more, changes=changes, former=former, real=real, recording=then)
+    run = read(then.path)
+    assert report["epochs"] == 2
+    assert list(run.retraining) == ["real", "quantised", "refined", "finetuned"]
+    assert run.retraining["refined"].settings["optimizer"] == "muon"
+    assert run.recipe.finetuning == tuning
+    # neither stage moved a coefficient after those of the first run: once they are rounded alike, they are the same
+    for split in ("validation", "test"):
+        was, now = (getattr(of.accuracy["approximated"], split) for of in (former, run))
+        assert abs(was - now) < 3
+    before, after = (
+        np.concatenate([conv.weights.core.ravel() for _, conv in load(path).convolutions()]) for path in (output, more)
+    )
+    assert np.mean(before != after) < 0.01
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (output, file, real, more, then.path)}
+
+
+def test_real_coefficients_of_another_run_are_refused(data, trained, tmp_path):
+    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
+    first = Recording(file, "horner approximate")
+    approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first, real=real)
+    former, tuning = read(file), Finetune(epochs=1, real={"epochs": 1})
+
+    def attempt(former=former, real=real, tuning=tuning):
+        finetune_to_file(output, data, tuning, more, former=former, real=real)
+
+    def otherwise(**changes):
+        took = former.retraining["real"]
+        settings = {**took.settings, **changes}
+        return replace(former, retraining={"real": replace(took, epochs=settings["epochs"], settings=settings)})
+
+    incomplete = r"takes their file \(--real\), the record .* \(--former\), and for how many epochs"
+    for missing in ({"former": None}, {"real": None}, {"tuning": Finetune(epochs=1)}):
+        with pytest.raises(TrainingError, match=incomplete):
+            attempt(**missing)
+    with pytest.raises(
+        TrainingError, match=r"m\.real is the checkpoint of another run: lr differs \(.* there, 0.5 here"
+    ):
+        attempt(otherwise(lr=0.5))
+    with pytest.raises(FileError, match="had no epochs with real coefficients"):
+        attempt(replace(former, retraining={}))
+    with pytest.raises(FileError, match=r"m\.real is not of the network that the record tells of"):
+        attempt(replace(former, recipe=replace(former.recipe, plan="fc1: out=linear/2")))
+    with pytest.raises(FileError, match=r"there is no file .*none"):
+        attempt(real=tmp_path / "none")
+    state = parse_checkpoint(real.read_bytes(), real)
+    save_checkpoint(tmp_path / "early.real", {**state, "epoch": 0})
+    with pytest.raises(FileError, match=r"early\.real is of a run that had come to 0 of 1 epochs"):
+        attempt(real=tmp_path / "early.real")
+    assert not more.exists()
 
 
 def test_pixels_enter_as_the_dense_network_was_trained_to_read_them(data, trained, tmp_path):

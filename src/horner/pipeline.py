@@ -44,6 +44,8 @@ NORM_BIAS = 0.3
 """Standard deviation of a norm's biases where weights are drawn anew."""
 FINETUNED_LR = 0.003
 """The same where a program is trained on."""
+REFINED: dict[str, Any] = {"optimizer": "muon", "lr": 0.01, "schedule": "one-cycle"}
+"""Settings where its coefficients are trained on first, as they were before they were rounded."""
 QUANTISED_SHARE = 0.3
 """Of the epochs."""
 LEAST_RMS = 1e-3
@@ -138,6 +140,25 @@ def gentle(dense: TrainConfig, distill: float) -> TrainConfig:
     )
 
 
+@dataclass(frozen=True)
+class Unrounded:
+    """What a program was before its coefficients were rounded, and how that is trained on.
+
+    Parameters
+    ----------
+    model
+        The approximated network, real coefficients, parametrizations in place; it is trained in place.
+    plan
+        By which it was approximated.
+    config
+        The settings.
+    """
+
+    model: nn.Module
+    plan: Plan
+    config: TrainConfig
+
+
 @dataclass
 class Approximated:
     """What `approximate` made.
@@ -196,16 +217,15 @@ def approximate(
         Called with one line at every stage.
     """
     calibration = calibration_images(data)
+    example = calibration[:2]
     model = copy.deepcopy(dense)
     if retraining is None or retraining.arrange:
-        moved = arrange_(model, calibration[:2], plan)
+        moved = arrange_(model, example, plan)
         say(f"filters rearranged in {len(moved)} layers" if moved else "filters left in their order")
     original = copy.deepcopy(model)
     runs: dict[str, TrainResult] = {}
-    plans = plan.match(model, maps=feature_maps(model, calibration[:2]))
     if retraining is None:
-        share_norms_(model, calibration[:2], plans)
-        approximate_(model, plan, example=calibration[:2])
+        parametrise_(model, plan, example)
         if approximated(model):
             fit_(model, calibration, original)
         network = quantised(model, calibration, plan, (data.mean, data.std))
@@ -213,9 +233,8 @@ def approximate(
 
     if retraining.fit == "random":
         model = redrawn(model, retraining.real.seed)
-    share_norms_(model, calibration[:2], plans)
-    tightening = Tightening(model, plan, retraining.steps, calibration[:2])
-    approximate_(model, tightening.plans[0], example=calibration[:2])
+    tightening = Tightening(model, plan, retraining.steps, example)
+    parametrise_(model, plan, example, tightening.plans[0])
     if retraining.fit == "activations" and approximated(model):
         fit_(model, calibration, original)
     stage = functools.partial(_train, data=data, teacher=original, checkpoints=checkpoints, say=say, progress=progress)
@@ -231,11 +250,12 @@ def finetune(
     config: TrainConfig,
     teachers: Sequence[Program] = (),
     *,
+    unrounded: Unrounded | None = None,
     checkpoints: Path | None = None,
     say: Say = lambda line: None,
     progress: bool = True,
-) -> tuple[Program, TrainResult]:
-    """Train a program on, on integers from the start, and return the better one.
+) -> tuple[Program, dict[str, TrainResult]]:
+    """Train a program on; return the better one, and what the trainer reported, stage by stage.
 
     Parameters
     ----------
@@ -249,6 +269,9 @@ def finetune(
         The settings; with `distill_weight` 0 nobody teaches.
     teachers
         More of them: programs for such images and as many classes. Their logits are scaled to the spread of its own.
+    unrounded
+        What to begin with instead of the program's integers: its real coefficients, which are trained first and then
+        rounded anew.
     checkpoints
         A folder in which an interrupted run is kept, to go on from.
 
@@ -265,27 +288,39 @@ def finetune(
         expect_fit(name, member.input.shape, member.output.size, data)
         if not member.input.pixels:
             raise ModelError(f"{name} was not trained on plain pixels, so that how images enter it is not known")
-    data = dataclasses.replace(data, mean=program.input.zero_point + 128, std=1 / program.input.scale)
-    network = thaw(program)
+    before = thaw(program)
+    seen = dataclasses.replace(data, mean=program.input.zero_point + 128, std=1 / program.input.scale)
     first, *others = (Teacher(member, program.input) for member in panel)
-    images = calibration_images(data)
+    images = calibration_images(seen)
     teacher = Panel([first, *(other.match_spread(first, images) for other in others)], config.temperature)
-    before = copy.deepcopy(network)
-    result = _train(
-        network,
-        config,
-        name="finetuned",
-        data=data,
-        teacher=teacher,
-        checkpoints=checkpoints,
-        say=say,
-        progress=progress,
-    )
-    was = evaluate(before, data.validation, data.mean, data.std)
-    if was > result.accuracy:
+    stage = functools.partial(_train, teacher=teacher, checkpoints=checkpoints, say=say, progress=progress)
+    runs: dict[str, TrainResult] = {}
+    if unrounded is None:
+        network, images_of = copy.deepcopy(before), seen
+    else:
+        runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", data=data)
+        pixels = data.mean, data.std
+        network, images_of = quantised(unrounded.model, calibration_images(data), unrounded.plan, pixels), data
+    runs["finetuned"] = stage(network, config, name="finetuned", data=images_of)
+    was = evaluate(before, seen.validation, seen.mean, seen.std)
+    if was > runs["finetuned"].accuracy:
         say(f"the program as it was has {was:.2f} % and stays")
-        return program, result
-    return freeze(network), result
+        return program, runs
+    return freeze(network), runs
+
+
+def parametrise_(model: nn.Module, plan: Plan, example: torch.Tensor, loose: Plan | None = None) -> None:
+    """Turn a dense network into one that training approximates, in place: norms as the plan stores them, then weights.
+
+    Parameters
+    ----------
+    example
+        Images as the model takes them.
+    loose
+        What the weights follow at first, if not the plan itself.
+    """
+    share_norms_(model, example, plan.match(model, maps=feature_maps(model, example)))
+    approximate_(model, loose or plan, example=example)
 
 
 def calibration_images(data: DataSet, count: int = CALIBRATION_IMAGES) -> torch.Tensor:

@@ -19,7 +19,7 @@ from rich.table import Table
 from horner.data.catalog import SETS
 from horner.errors import HornerError, PresetError
 from horner.models import names as models
-from horner.pipeline import DISTILL_WEIGHT, FINETUNED_LR, Fit, Retraining, gentle
+from horner.pipeline import DISTILL_WEIGHT, FINETUNED_LR, REFINED, Fit, Retraining, gentle
 from horner.plan import Plan
 from horner.training import TrainConfig, recipe
 
@@ -65,12 +65,20 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Programs that teach beside the program itself, as it was: files, or ``zoo:NAME``.
     settings
         Those of `TrainConfig` that differ.
+    real
+        The same for epochs before, in which coefficients are real numbers again, as many as its ``epochs`` say; empty
+        for none.
     """
 
     epochs: int
     distill: float = DISTILL_WEIGHT
     teachers: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
+    real: dict[str, Any] = {}
+
+    def refining(self, dense: TrainConfig) -> TrainConfig | None:
+        """Return the settings of the epochs with real coefficients, which go with the dense network's, if any."""
+        return dataclasses.replace(gentle(dense, self.distill), **{**REFINED, **self.real}) if self.real else None
 
     def training(self, dense: TrainConfig) -> TrainConfig:
         """Return its settings, which go with the dense network's."""
@@ -229,6 +237,7 @@ def _read(name: str, table: Any) -> Preset:
     stages = {"retraining.real": preset.retraining.real, "retraining.quantised": preset.retraining.quantised}
     if preset.finetuning:
         stages["finetuning.settings"] = preset.finetuning.settings
+        stages["finetuning.real"] = preset.finetuning.real
     for stage, settings in {"dense": preset.dense, **stages}.items():
         _check(f"preset {name}: {stage}", settings)
     try:
@@ -236,6 +245,7 @@ def _read(name: str, table: Any) -> Preset:
         preset.retrained(preset.training())
         if preset.finetuning:
             preset.finetuning.training(preset.training())
+            preset.finetuning.refining(preset.training())
     except HornerError as error:
         raise PresetError(f"preset {name}: {error}") from error
     return preset

@@ -15,17 +15,20 @@ from rich.table import Table
 from torch import nn
 
 from horner import __version__, models, record, zoo
+from horner._files import read_bytes, write_atomic
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
-from horner.errors import CompileError, FileError, HornerError, ModelError
+from horner.errors import CompileError, FileError, HornerError, ModelError, TrainingError
 from horner.evaluation import Run, accuracy, expect_fit, runner
-from horner.pipeline import Retraining, Say, approximate, calibration_images, finetune
+from horner.pipeline import Retraining, Say, Unrounded, approximate, calibration_images, finetune, parametrise_
 from horner.plan import Plan
 from horner.presets import OF_THE_RUN, Finetune, Preset, Retrain
 from horner.program.account import account
 from horner.program.file import load, save
 from horner.program.program import Program
 from horner.training import TrainConfig, TrainResult, evaluate, predict, recipe, train
+from horner.training.checkpoint import parse_checkpoint, read_checkpoint
+from horner.training.fingerprint import require_same
 from horner.training.spent import spent
 
 Trained = tuple[nn.Module, models.ModelInfo]
@@ -99,6 +102,7 @@ def approximate_to_file(
     retraining: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
     recording: record.Recording | None = None,
+    real: Path | None = None,
     show: Callable[[Table], None] = lambda table: None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -118,6 +122,8 @@ def approximate_to_file(
         Settings of `TrainConfig` that differ from the recipe for such images.
     recording
         Where to record the run, if anywhere; the accuracies of all forms on both splits are then measured.
+    real
+        Where to keep the coefficients as they were before they were rounded, to train the file on from, if anywhere.
     show
         Given, before the work, the table of what the plan makes of each layer.
     """
@@ -138,6 +144,8 @@ def approximate_to_file(
     config = dataclasses.replace(recipe(data.shape, batch_norm=normalised(dense)), **changes)
     epochs = config.epochs if epochs is None else epochs
     settings = Retraining.like(config, epochs, **(retraining or {})) if epochs else None
+    if real and not settings:
+        raise TrainingError("without retraining no coefficients are trained that could be kept: give it epochs")
     made = approximate(dense, data, plan, settings, checkpoints=checkpoints, say=say)
     save(made.program, output)
     program = load(output)
@@ -173,6 +181,8 @@ def approximate_to_file(
         )
         record.write(recording.path, run)
         say(f"recorded in {recording.path}")
+    if real and made.runs:
+        write_atomic(real, read_bytes(checkpoints / "real.checkpoint"))
     shutil.rmtree(checkpoints, ignore_errors=True)
     dense_accuracy, integer = measured["dense"]["test"], measured["reference"]["test"]
     return {
@@ -197,6 +207,7 @@ def finetune_to_file(
     base: TrainConfig | None = None,
     changes: Mapping[str, Any] | None = None,
     former: record.Record | None = None,
+    real: Path | None = None,
     recording: record.Recording | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -216,33 +227,46 @@ def finetune_to_file(
         Settings of `TrainConfig` that belong to this run, such as the seed.
     former
         The record of the run that made `file`.
+    real
+        Real coefficients of that run, as `approximate_to_file` keeps them, to begin with; takes `former`.
     recording
         Where to record both runs as one, if anywhere, which takes `former`.
 
     Raises
     ------
     FileError
-        When `former` is the record of another file or of other images, or missing.
+        When `former` is the record of another file or of other images, or missing; when `real` is of another run.
     """
     if former and former.sha256 != record.sha256(file):
         raise FileError(f"the record given is that of another file than {file}: the SHA-256 differ")
     if recording and not former:
         raise FileError(f"to record this run, give the record of the one that made {file} too (--former)")
-    if recording and former and former.recipe.data != data.name:
+    if (recording or real) and former and former.recipe.data != data.name:
         raise FileError(f"a record is of one set of images: {file} was made from {former.recipe.data}, not {data.name}")
-    config = tuning.training(base or recipe(data.shape, batch_norm=True))
-    config = dataclasses.replace(config, **(changes or {}))
+    base = dataclasses.replace(base or recipe(data.shape, batch_norm=True), **(changes or {}))
+    config, refining = tuning.training(base), tuning.refining(base)
+    unrounded = None
+    if real and former and refining:
+        unrounded = Unrounded(*_unrounded(former, data, real), refining)
+    elif real or refining:
+        raise TrainingError(
+            "to begin with real coefficients takes their file (--real), the record of the run that they are from "
+            "(--former), and for how many epochs they are trained (--real-epochs)"
+        )
     checkpoints = output.with_name(output.name + ".checkpoints")
     program = load(file)
     teachers = [load(zoo.find(teacher)) for teacher in tuning.teachers]
-    better, result = finetune(program, data, config, teachers, checkpoints=checkpoints, say=say)
+    better, runs = finetune(program, data, config, teachers, unrounded=unrounded, checkpoints=checkpoints, say=say)
     save(better, output)
     better = load(output)
-    before: dict[str, Run] = {} if former else {"before": runner(program, "reference")}
-    measured = measure(better, data, _splits(recording), before)
+    forms: dict[str, Run] = {} if former else {"before": runner(program, "reference")}
+    if recording and unrounded:
+        forms["approximated"] = run_of(unrounded.model, data)
+    measured = measure(better, data, _splits(recording), forms)
     numbers = totals(better, output)
     if recording and former:
-        took = {**former.retraining, "finetuned": spent(result, config)}
+        settings = {"finetuned": config, **({"refined": refining} if refining else {})}
+        took = {**former.retraining, **{name: spent(run, settings[name]) for name, run in runs.items()}}
         accuracies = {name: record.Accuracy(**found) for name, found in measured.items()}
         run = msgspec.structs.replace(
             former,
@@ -267,9 +291,31 @@ def finetune_to_file(
         "n": len(data.test),
         "accuracy_before": former.accuracy["reference"].test if former else measured["before"]["test"],
         "accuracy": measured["reference"]["test"],
-        "epochs": result.epochs,
+        "epochs": sum(run.epochs for run in runs.values()),
         **numbers,
     }
+
+
+def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> tuple[nn.Module, Plan]:
+    """Return the approximated network of a recorded run, its coefficients still real, and the plan."""
+    took = former.retraining.get("real")
+    if took is None:
+        raise FileError(f"the run that {checkpoint} should be of had no epochs with real coefficients")
+    raw = read_checkpoint(checkpoint)
+    if raw is None:
+        raise FileError(f"there is no file {checkpoint}")
+    state = parse_checkpoint(raw, checkpoint)
+    require_same({name: state["run"].get(name) for name in took.settings}, took.settings, checkpoint)
+    if state["epoch"] < took.epochs:
+        raise FileError(f"{checkpoint} is of a run that had come to {state['epoch']} of {took.epochs} epochs")
+    model = build(former.recipe.model, data, former.recipe.batch_norm, former.seed)
+    plan = Plan.parse(former.recipe.plan)
+    parametrise_(model, plan, calibration_images(data, 2))
+    try:
+        model.load_state_dict(state["best"])
+    except RuntimeError as error:
+        raise FileError(f"{checkpoint} is not of the network that the record tells of: {error}") from error
+    return model, plan
 
 
 def measure(

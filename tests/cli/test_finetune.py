@@ -38,3 +38,14 @@ def test_a_run_without_the_record_before_it_is_not_recorded(program, tmp_path):
     assert result.code == 2
     assert "Missing option '--former'" in result.complaint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_coefficients_kept_before_rounding_are_what_it_begins_with(data_dir, tmp_path):
+    lent = ["--data", "mnist", "--data-dir", data_dir, "--json"]
+    file, real, record, more = (tmp_path / name for name in ("m.horner", "m.real", "m.json", "more.horner"))
+    approximate = ["approximate", "lenet5", "--plan", "fc1: in=linear/4", "-o", file, "--epochs", 2, *lent]
+    assert horner(*approximate, "--keep-real", real, "--record", record).json["epochs"] == 2
+    begin = ["finetune", file, "-o", more, "--real", real, "--real-epochs", 1, "--epochs", 1, *lent]
+    assert "Missing option '--former', the record that --real goes on with" in horner(*begin).complaint
+    assert horner(*begin, "--former", record).json["epochs"] == 2
+    assert horner("account", more, "--json").json["file_bytes"] == more.stat().st_size

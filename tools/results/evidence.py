@@ -198,6 +198,8 @@ def follows(run: Record, recipe: Preset) -> bool:
     retraining = recipe.retrained(dense)
     wanted = {"real": retraining.real, "quantised": retraining.quantised} if retraining else {}
     if recipe.finetuning:
+        if refining := recipe.finetuning.refining(dense):
+            wanted["refined"] = refining
         wanted["finetuned"] = recipe.finetuning.training(dense)
     asked = [(run.dense, dense), *((run.retraining.get(name), config) for name, config in wanted.items())]
     if run.retraining.keys() != wanted.keys():

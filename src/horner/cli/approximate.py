@@ -72,6 +72,10 @@ def approximate(
         Path | None,
         typer.Option(metavar="PATH", help="folder or .json file to record the run in: cost, accuracies, every number"),
     ] = None,
+    keep_real: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="keep the coefficients before rounding too: `horner finetune --real`"),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = None,
@@ -87,6 +91,8 @@ def approximate(
     followed = preset_of(preset)
     parsed = Plan.parse(plan, bits)
     expect_writable(output)
+    if keep_real:
+        expect_writable(keep_real)
     from horner import models, workflow
     from horner.record import Recording, place
 
@@ -107,6 +113,7 @@ def approximate(
         retraining=retraining,
         changes=changes,
         recording=Recording(place(record, output), command(), preset) if record else None,
+        real=keep_real,
         show=lambda table: None if as_json else show(table, to_stderr=True),
         say=say,
     )

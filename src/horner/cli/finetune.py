@@ -56,6 +56,15 @@ def finetune(
     former: Annotated[
         Path | None, typer.Option(metavar="FILE", help="the record of the run that made FILE.horner")
     ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="begin with coefficients before rounding, of `horner approximate --keep-real`"
+        ),
+    ] = None,
+    real_epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help=f"of training those, before --epochs [{EPOCHS}]")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -65,8 +74,9 @@ def finetune(
     It needs the file alone, no dense network; the program as it was is one of the teachers. When interrupted, the same
     command goes on where it stopped.
     """
-    if record and not former:
-        raise typer.TyperException("Missing option '--former', the record that --record goes on with")
+    for option, path in {"--record": record, "--real": real}.items():
+        if path and not former:
+            raise typer.TyperException(f"Missing option '--former', the record that {option} goes on with")
     expect_writable(output)
     import msgspec
 
@@ -81,6 +91,8 @@ def finetune(
     changes = given(epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None)
     if lr is not None:
         changes["settings"] = {**tuning.settings, "lr": lr}
+    if real or real_epochs:
+        changes["real"] = {"epochs": EPOCHS, **tuning.real, **given(epochs=real_epochs)}
     images = load_images(data or (followed.data if followed else trained_on(file)), data_dir, size, channels)
     made = workflow.finetune_to_file(
         file,
@@ -90,6 +102,7 @@ def finetune(
         base=followed.training() if followed else None,
         changes=given(seed=seed, device=device),
         former=read(former) if former else None,
+        real=real,
         recording=Recording(place(record, output), command(), preset) if record else None,
         say=say,
     )

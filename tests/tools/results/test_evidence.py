@@ -76,3 +76,6 @@ def test_a_run_follows_its_preset_until_that_changes(name):
     assert not follows(again, preset)
     assert not follows(again, other(preset, finetuning=other(tuning, teachers=())))
     assert not follows(again, other(preset, finetuning=other(tuning, epochs=99)))
+    refined = other(tuning, real={"epochs": 2})
+    assert not follows(again, other(preset, finetuning=refined))
+    assert follows(run(name, 3, finetuning=refined), other(preset, finetuning=refined))
