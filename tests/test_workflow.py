@@ -196,21 +196,38 @@ def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_r
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (output, file, real, more, then.path)}
 
 
+def test_the_same_real_coefficients_are_rounded_to_other_bits(data, trained, tmp_path):
+    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
+    first, then = Recording(file, "horner approximate"), Recording(tmp_path / "more.json", "horner finetune")
+    approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first, real=real)
+    fewer = Plan.parse("bits=2; fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
+    tuning, former = Finetune(epochs=1, distill=1.0, settings=STILL, real={}), read(file)
+    finetune_to_file(output, data, tuning, more, former=former, real=real, plan=fewer, recording=then)
+    run = read(then.path)
+    assert {conv.weights.bits for _, conv in load(more).convolutions()} == {2}
+    assert list(run.retraining) == ["real", "quantised", "finetuned"]
+    assert Plan.parse(run.recipe.plan) == fewer
+    assert run.accuracy["approximated"] == former.accuracy["approximated"]
+    # what was asked for is written, although it is worse
+    assert run.accuracy["reference"].validation < former.accuracy["reference"].validation
+    assert more.stat().st_size < 0.4 * output.stat().st_size
+
+
 def test_real_coefficients_of_another_run_are_refused(data, trained, tmp_path):
     output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
     first = Recording(file, "horner approximate")
     approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first, real=real)
-    former, tuning = read(file), Finetune(epochs=1, real={"epochs": 1})
+    former, tuning = read(file), Finetune(epochs=1, real={})
 
-    def attempt(former=former, real=real, tuning=tuning):
-        finetune_to_file(output, data, tuning, more, former=former, real=real)
+    def attempt(former=former, real=real, tuning=tuning, plan=None):
+        finetune_to_file(output, data, tuning, more, former=former, real=real, plan=plan)
 
     def otherwise(**changes):
         took = former.retraining["real"]
         settings = {**took.settings, **changes}
         return replace(former, retraining={"real": replace(took, epochs=settings["epochs"], settings=settings)})
 
-    incomplete = r"takes their file \(--real\), the record .* \(--former\), and for how many epochs"
+    incomplete = r"takes their file \(--real\) and the record .* \(--former\)"
     for missing in ({"former": None}, {"real": None}, {"tuning": Finetune(epochs=1)}):
         with pytest.raises(TrainingError, match=incomplete):
             attempt(**missing)
@@ -222,6 +239,8 @@ def test_real_coefficients_of_another_run_are_refused(data, trained, tmp_path):
         attempt(replace(former, retraining={}))
     with pytest.raises(FileError, match=r"m\.real is not of the network that the record tells of"):
         attempt(replace(former, recipe=replace(former.recipe, plan="fc1: out=linear/2")))
+    with pytest.raises(PlanError, match="layer fc2: its coefficients were trained by 'in=linear/4' and cannot be"):
+        attempt(plan=Plan.parse("fc1: out=linear/4 row=quadratic bits=3; fc2: in=linear/2"))
     with pytest.raises(FileError, match=r"there is no file .*none"):
         attempt(real=tmp_path / "none")
     state = parse_checkpoint(real.read_bytes(), real)

@@ -142,21 +142,21 @@ def gentle(dense: TrainConfig, distill: float) -> TrainConfig:
 
 @dataclass(frozen=True)
 class Unrounded:
-    """What a program was before its coefficients were rounded, and how that is trained on.
+    """What a program was before its coefficients were rounded, and what becomes of it.
 
     Parameters
     ----------
     model
         The approximated network, real coefficients, parametrizations in place; it is trained in place.
     plan
-        By which it was approximated.
+        By which it is rounded, as it was approximated by but for the bits.
     config
-        The settings.
+        How it is trained before that, if it is.
     """
 
     model: nn.Module
     plan: Plan
-    config: TrainConfig
+    config: TrainConfig | None = None
 
 
 @dataclass
@@ -255,7 +255,7 @@ def finetune(
     say: Say = lambda line: None,
     progress: bool = True,
 ) -> tuple[Program, dict[str, TrainResult]]:
-    """Train a program on; return the better one, and what the trainer reported, stage by stage.
+    """Train a program on; return the better one (or the one rounded anew), and what the trainer reported of each stage.
 
     Parameters
     ----------
@@ -270,8 +270,7 @@ def finetune(
     teachers
         More of them: programs for such images and as many classes. Their logits are scaled to the spread of its own.
     unrounded
-        What to begin with instead of the program's integers: its real coefficients, which are trained first and then
-        rounded anew.
+        What to begin with instead of the program's integers: its real coefficients, to be rounded anew.
     checkpoints
         A folder in which an interrupted run is kept, to go on from.
 
@@ -298,14 +297,16 @@ def finetune(
     if unrounded is None:
         network, images_of = copy.deepcopy(before), seen
     else:
-        runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", data=data)
+        if unrounded.config:
+            runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", data=data)
         pixels = data.mean, data.std
         network, images_of = quantised(unrounded.model, calibration_images(data), unrounded.plan, pixels), data
     runs["finetuned"] = stage(network, config, name="finetuned", data=images_of)
     was = evaluate(before, seen.validation, seen.mean, seen.std)
     if was > runs["finetuned"].accuracy:
-        say(f"the program as it was has {was:.2f} % and stays")
-        return program, runs
+        say(f"the program as it was has {was:.2f} %{'' if unrounded else ' and stays'}")
+        if unrounded is None:
+            return program, runs
     return freeze(network), runs
 
 

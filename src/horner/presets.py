@@ -66,19 +66,19 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     settings
         Those of `TrainConfig` that differ.
     real
-        The same for epochs before, in which coefficients are real numbers again, as many as its ``epochs`` say; empty
-        for none.
+        None to begin with the program's integers. Otherwise it begins with what they were before rounding, and these
+        are the settings of epochs in which those are trained first, as many as its ``epochs`` say; empty for none.
     """
 
     epochs: int
     distill: float = DISTILL_WEIGHT
     teachers: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
-    real: dict[str, Any] = {}
+    real: dict[str, Any] | None = None
 
     def refining(self, dense: TrainConfig) -> TrainConfig | None:
         """Return the settings of the epochs with real coefficients, which go with the dense network's, if any."""
-        return dataclasses.replace(gentle(dense, self.distill), **{**REFINED, **self.real}) if self.real else None
+        return dataclasses.replace(gentle(dense, self.distill), **REFINED | self.real) if self.real else None
 
     def training(self, dense: TrainConfig) -> TrainConfig:
         """Return its settings, which go with the dense network's."""
@@ -237,7 +237,7 @@ def _read(name: str, table: Any) -> Preset:
     stages = {"retraining.real": preset.retraining.real, "retraining.quantised": preset.retraining.quantised}
     if preset.finetuning:
         stages["finetuning.settings"] = preset.finetuning.settings
-        stages["finetuning.real"] = preset.finetuning.real
+        stages["finetuning.real"] = preset.finetuning.real or {}
     for stage, settings in {"dense": preset.dense, **stages}.items():
         _check(f"preset {name}: {stage}", settings)
     try:

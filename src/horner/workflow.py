@@ -16,9 +16,10 @@ from torch import nn
 
 from horner import __version__, models, record, zoo
 from horner._files import read_bytes, write_atomic
+from horner.approximation.api import layer_plans
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
-from horner.errors import CompileError, FileError, HornerError, ModelError, TrainingError
+from horner.errors import CompileError, FileError, HornerError, ModelError, PlanError, TrainingError
 from horner.evaluation import Run, accuracy, expect_fit, runner
 from horner.pipeline import Retraining, Say, Unrounded, approximate, calibration_images, finetune, parametrise_
 from horner.plan import Plan
@@ -208,6 +209,7 @@ def finetune_to_file(
     changes: Mapping[str, Any] | None = None,
     former: record.Record | None = None,
     real: Path | None = None,
+    plan: Plan | None = None,
     recording: record.Recording | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -229,6 +231,8 @@ def finetune_to_file(
         The record of the run that made `file`.
     real
         Real coefficients of that run, as `approximate_to_file` keeps them, to begin with; takes `former`.
+    plan
+        By which those are rounded, if not by that run's, from which it may differ in bits and pruning.
     recording
         Where to record both runs as one, if anywhere, which takes `former`.
 
@@ -236,6 +240,8 @@ def finetune_to_file(
     ------
     FileError
         When `former` is the record of another file or of other images, or missing; when `real` is of another run.
+    PlanError
+        When `plan` has other axes or levels than the run's.
     """
     if former and former.sha256 != record.sha256(file):
         raise FileError(f"the record given is that of another file than {file}: the SHA-256 differ")
@@ -246,12 +252,14 @@ def finetune_to_file(
     base = dataclasses.replace(base or recipe(data.shape, batch_norm=True), **(changes or {}))
     config, refining = tuning.training(base), tuning.refining(base)
     unrounded = None
-    if real and former and refining:
-        unrounded = Unrounded(*_unrounded(former, data, real), refining)
-    elif real or refining:
+    if real and former and tuning.real is not None:
+        model = _unrounded(former, data, real)
+        plan = _for_rounding(model, Plan.parse(former.recipe.plan), plan)
+        unrounded = Unrounded(model, plan, refining)
+    elif real or plan or tuning.real is not None:
         raise TrainingError(
-            "to begin with real coefficients takes their file (--real), the record of the run that they are from "
-            "(--former), and for how many epochs they are trained (--real-epochs)"
+            "to begin with real coefficients, or round them by another plan, takes their file (--real) and the record "
+            "of the run that they are from (--former)"
         )
     checkpoints = output.with_name(output.name + ".checkpoints")
     program = load(file)
@@ -273,7 +281,9 @@ def finetune_to_file(
             horner=__version__,
             command=f"{former.command} && {recording.command}",
             preset=recording.preset,
-            recipe=msgspec.structs.replace(former.recipe, finetuning=tuning),
+            recipe=msgspec.structs.replace(
+                former.recipe, finetuning=tuning, plan=str(plan) if plan else former.recipe.plan
+            ),
             retraining=took,
             cost=record.cost(former.dense, took),
             accuracy={**former.accuracy, **accuracies},
@@ -296,8 +306,8 @@ def finetune_to_file(
     }
 
 
-def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> tuple[nn.Module, Plan]:
-    """Return the approximated network of a recorded run, its coefficients still real, and the plan."""
+def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> nn.Module:
+    """Return the approximated network of a recorded run, its coefficients still real."""
     took = former.retraining.get("real")
     if took is None:
         raise FileError(f"the run that {checkpoint} should be of had no epochs with real coefficients")
@@ -309,13 +319,27 @@ def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> tuple[
     if state["epoch"] < took.epochs:
         raise FileError(f"{checkpoint} is of a run that had come to {state['epoch']} of {took.epochs} epochs")
     model = build(former.recipe.model, data, former.recipe.batch_norm, former.seed)
-    plan = Plan.parse(former.recipe.plan)
-    parametrise_(model, plan, calibration_images(data, 2))
+    parametrise_(model, Plan.parse(former.recipe.plan), calibration_images(data, 2))
     try:
         model.load_state_dict(state["best"])
     except RuntimeError as error:
         raise FileError(f"{checkpoint} is not of the network that the record tells of: {error}") from error
-    return model, plan
+    return model
+
+
+def _for_rounding(model: nn.Module, former: Plan, plan: Plan | None) -> Plan:
+    """Return the plan to round a network by: the former one, or another of the same axes and levels."""
+    if plan is None:
+        return former
+    was, now = layer_plans(model, former), layer_plans(model, plan)
+    for name, rule in now.items():
+        free = {key: getattr(rule, key) for key in ("bits", "bias_bits", "scale_bits", "prune")}
+        if rule != dataclasses.replace(was[name], **free):
+            raise PlanError(
+                f"layer {name}: its coefficients were trained by '{was[name]}' and cannot be rounded by '{rule}'; "
+                "change nothing but bits, bias_bits, scale_bits and prune"
+            )
+    return plan
 
 
 def measure(

@@ -45,7 +45,8 @@ def test_coefficients_kept_before_rounding_are_what_it_begins_with(data_dir, tmp
     file, real, record, more = (tmp_path / name for name in ("m.horner", "m.real", "m.json", "more.horner"))
     approximate = ["approximate", "lenet5", "--plan", "fc1: in=linear/4", "-o", file, "--epochs", 2, *lent]
     assert horner(*approximate, "--keep-real", real, "--record", record).json["epochs"] == 2
-    begin = ["finetune", file, "-o", more, "--real", real, "--real-epochs", 1, "--epochs", 1, *lent]
+    begin = ["finetune", file, "-o", more, "--real", real, "--epochs", 1, *lent]
     assert "Missing option '--former', the record that --real goes on with" in horner(*begin).complaint
-    assert horner(*begin, "--former", record).json["epochs"] == 2
-    assert horner("account", more, "--json").json["file_bytes"] == more.stat().st_size
+    assert horner(*begin, "--former", record, "--real-epochs", 1).json["epochs"] == 2
+    assert horner(*begin, "--former", record, "--plan", "bits=4; fc1: in=linear/4").json["epochs"] == 1
+    assert {conv.weights.bits for _, conv in load(more).convolutions()} == {4}

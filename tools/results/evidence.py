@@ -206,8 +206,10 @@ def follows(run: Record, recipe: Preset) -> bool:
         return False
     alike = all(took is not None and _but_seed(took.settings) == _but_seed(config.decides()) for took, config in asked)
     now, then = recipe.retraining, run.recipe.retraining
-    taught = [by.finetuning.teachers if by.finetuning else () for by in (recipe, run.recipe)]
-    return alike and (now.fit, now.steps, now.arrange, taught[0]) == (then.fit, then.steps, then.arrange, taught[1])
+    began = [
+        (by.finetuning.teachers, by.finetuning.real is None) if by.finetuning else None for by in (recipe, run.recipe)
+    ]
+    return alike and (now.fit, now.steps, now.arrange, began[0]) == (then.fit, then.steps, then.arrange, began[1])
 
 
 def gather(folder: Path) -> Evidence:

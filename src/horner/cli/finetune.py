@@ -63,7 +63,10 @@ def finetune(
         ),
     ] = None,
     real_epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=f"of training those, before --epochs [{EPOCHS}]")
+        int | None, typer.Option(min=0, metavar="N", help="of training those, before they are rounded [0]")
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option(metavar="P", help="round those to other bits than before: a .toml file, or text")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -81,6 +84,7 @@ def finetune(
     import msgspec
 
     from horner import workflow
+    from horner.plan import Plan
     from horner.presets import Finetune
     from horner.record import Recording, place, read
 
@@ -92,7 +96,10 @@ def finetune(
     if lr is not None:
         changes["settings"] = {**tuning.settings, "lr": lr}
     if real or real_epochs:
-        changes["real"] = {"epochs": EPOCHS, **tuning.real, **given(epochs=real_epochs)}
+        first = {**(tuning.real or {}), **given(epochs=real_epochs)}
+        changes["real"] = first if first.get("epochs") else {}
+    if followed and real and not plan:
+        plan = followed.plan
     images = load_images(data or (followed.data if followed else trained_on(file)), data_dir, size, channels)
     made = workflow.finetune_to_file(
         file,
@@ -103,6 +110,7 @@ def finetune(
         changes=given(seed=seed, device=device),
         former=read(former) if former else None,
         real=real,
+        plan=Plan.parse(plan) if plan else None,
         recording=Recording(place(record, output), command(), preset) if record else None,
         say=say,
     )
