@@ -13,7 +13,7 @@ from horner.evaluation import accuracy, runner
 from horner.plan import Plan
 from horner.presets import Finetune
 from horner.program.file import load
-from horner.record import Recording, read, sha256
+from horner.record import Record, Recording, read, sha256
 from horner.training import evaluate
 from horner.training.checkpoint import parse_checkpoint, save_checkpoint
 from horner.workflow import Trained, approximate_to_file, build, finetune_to_file, train_dense
@@ -169,14 +169,23 @@ def test_a_record_goes_on_with_the_file_that_is_trained_on(data, trained, tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {"m.horner", "m.json", "more.horner", "more.json"}
 
 
-def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_rounded(data, trained, tmp_path):
-    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
-    first = Recording(file, "horner approximate")
-    settings = {"trained": trained, "recording": first, "real": real, "retraining": {"quantised": STILL}}
+@pytest.fixture(scope="module")
+def kept(data, dense, tmp_path_factory) -> tuple[Path, Record, Path]:
+    """A file, the record of its run, and its coefficients before they were rounded; the last stage moved none."""
+    folder = tmp_path_factory.mktemp("kept")
+    output, file, real = (folder / name for name in ("m.horner", "m.json", "m.real"))
+    first, still = Recording(file, "horner approximate"), {"quantised": STILL}
+    settings = {"trained": models.load(dense[0]), "recording": first, "real": real, "retraining": still}
     with pytest.raises(TrainingError, match="without retraining no coefficients"):
-        approximate_to_file("lenet5", data, GENTLE, output, **{**settings, "epochs": 0})
-    approximate_to_file("lenet5", data, GENTLE, output, **{**settings, "epochs": 3})
-    former, then = read(file), Recording(tmp_path / "more.json", "horner finetune")
+        approximate_to_file("lenet5", data, GENTLE, output, **settings, epochs=0)
+    approximate_to_file("lenet5", data, GENTLE, output, **settings, epochs=2)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (output, file, real)}
+    return output, read(file), real
+
+
+def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_rounded(data, kept, tmp_path):
+    output, former, real = kept
+    more, then = tmp_path / "more.horner", Recording(tmp_path / "more.json", "horner finetune")
     tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real=STILL)
     changes = {"device": "cpu", "seed": 1}
     report = finetune_to_file(output, data, tuning, more, changes=changes, former=former, real=real, recording=then)
@@ -193,15 +202,14 @@ def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_r
         np.concatenate([conv.weights.core.ravel() for _, conv in load(path).convolutions()]) for path in (output, more)
     )
     assert np.mean(before != after) < 0.01
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (output, file, real, more, then.path)}
+    assert {path.name for path in tmp_path.iterdir()} == {more.name, then.path.name}
 
 
-def test_the_same_real_coefficients_are_rounded_to_other_bits(data, trained, tmp_path):
-    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
-    first, then = Recording(file, "horner approximate"), Recording(tmp_path / "more.json", "horner finetune")
-    approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first, real=real)
+def test_the_same_real_coefficients_are_rounded_to_other_bits(data, kept, tmp_path):
+    output, former, real = kept
+    more, then = tmp_path / "more.horner", Recording(tmp_path / "more.json", "horner finetune")
     fewer = Plan.parse("bits=2; fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
-    tuning, former = Finetune(epochs=1, distill=1.0, settings=STILL, real={}), read(file)
+    tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real={})
     finetune_to_file(output, data, tuning, more, former=former, real=real, plan=fewer, recording=then)
     run = read(then.path)
     assert {conv.weights.bits for _, conv in load(more).convolutions()} == {2}
@@ -213,11 +221,9 @@ def test_the_same_real_coefficients_are_rounded_to_other_bits(data, trained, tmp
     assert more.stat().st_size < 0.4 * output.stat().st_size
 
 
-def test_real_coefficients_of_another_run_are_refused(data, trained, tmp_path):
-    output, file, real, more = (tmp_path / name for name in ("m.horner", "m.json", "m.real", "more.horner"))
-    first = Recording(file, "horner approximate")
-    approximate_to_file("lenet5", data, GENTLE, output, trained=trained, epochs=2, recording=first, real=real)
-    former, tuning = read(file), Finetune(epochs=1, real={})
+def test_real_coefficients_of_another_run_are_refused(data, kept, tmp_path):
+    output, former, real = kept
+    tuning, more = Finetune(epochs=1, real={}), tmp_path / "more.horner"
 
     def attempt(former=former, real=real, tuning=tuning, plan=None):
         finetune_to_file(output, data, tuning, more, former=former, real=real, plan=plan)
