@@ -45,7 +45,7 @@ NORM_BIAS = 0.3
 FINETUNED_LR = 0.003
 """The same where a program is trained on."""
 REFINED: dict[str, Any] = {"optimizer": "muon", "lr": 0.01, "schedule": "one-cycle"}
-"""Settings where its coefficients are trained on first, as they were before they were rounded."""
+"""Settings where a program's coefficients, as they were before rounding, are trained on first."""
 QUANTISED_SHARE = 0.3
 """Of the epochs."""
 LEAST_RMS = 1e-3
@@ -295,13 +295,13 @@ def finetune(
     stage = functools.partial(_train, teacher=teacher, checkpoints=checkpoints, say=say, progress=progress)
     runs: dict[str, TrainResult] = {}
     if unrounded is None:
-        network, images_of = copy.deepcopy(before), seen
+        network = copy.deepcopy(before)
+        data = seen
     else:
         if unrounded.config:
             runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", data=data)
-        pixels = data.mean, data.std
-        network, images_of = quantised(unrounded.model, calibration_images(data), unrounded.plan, pixels), data
-    runs["finetuned"] = stage(network, config, name="finetuned", data=images_of)
+        network = quantised(unrounded.model, calibration_images(data), unrounded.plan, (data.mean, data.std))
+    runs["finetuned"] = stage(network, config, name="finetuned", data=data)
     was = evaluate(before, seen.validation, seen.mean, seen.std)
     if was > runs["finetuned"].accuracy:
         say(f"the program as it was has {was:.2f} %{'' if unrounded else ' and stays'}")

@@ -182,7 +182,7 @@ def approximate_to_file(
         )
         record.write(recording.path, run)
         say(f"recorded in {recording.path}")
-    if real and made.runs:
+    if real:
         write_atomic(real, read_bytes(checkpoints / "real.checkpoint"))
     shutil.rmtree(checkpoints, ignore_errors=True)
     dense_accuracy, integer = measured["dense"]["test"], measured["reference"]["test"]
