@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 import subprocess
@@ -133,9 +134,11 @@ ranked_plans = st.builds(RankedPlan, st.integers(0, 2), st.integers(1, 8), st.bo
     st.floats(0.01, 1.99).map(lambda dead: round(dead, 6)),
 )
 shares = st.integers(0, 999999).map(lambda millionths: millionths / 1e6)
-layer_plans = st.builds(LayerPlan, axis_plans, axis_plans, axis_plans, axis_plans, prune=shares, **common) | st.builds(
-    LayerPlan, ranked=ranked_plans, **common
+of_axes = st.builds(LayerPlan, axis_plans, axis_plans, axis_plans, axis_plans, prune=shares, **common)
+coded = st.tuples(of_axes.filter(lambda plan: plan.bits < 32), shares).map(
+    lambda drawn: dataclasses.replace(drawn[0], entropy=1e-6 + 1.9 * drawn[1])
 )
+layer_plans = of_axes | coded | st.builds(LayerPlan, ranked=ranked_plans, **common)
 patterns = st.sampled_from(["*", "conv1", "fc?", "features.0", "block[12].*", "odd-name", "awf"])
 plans = st.dictionaries(patterns, layer_plans).map(lambda rules: Plan(tuple(rules.items())))
 
@@ -170,6 +173,10 @@ def test_both_texts_of_a_plan_parse_to_the_plan(plan):
         "prune=1": "prune=1; it is a share from 0 to below 1",
         "prune=half": "prune=half is not a number",
         "ranked=linear/4bit prune=0.5": "ranked weights become 0 by zero and dead",
+        "bits=4 entropy=4": "entropy=4 of coefficients of bits=4; it is above 0 and below their width",
+        "entropy=0": "entropy=0 of coefficients of bits=8",
+        "bits=32 entropy=3": "only integers have one",
+        "ranked=linear/4bit entropy=3": "entropy is about coefficients by position",
         "zero": "zero is about ranked weights",
         "dead=1.3": "dead is about ranked weights",
         "dense in=linear": "a dense layer has no axes",

@@ -29,7 +29,7 @@ def made() -> Record:
         dense=run(),
         retraining={"real": run(3), "quantised": run(1)},
         cost=record.cost(run(), {"real": run(3), "quantised": run(1)}),
-        accuracy={"dense": record.Accuracy(99.0, 98.0)},
+        accuracy={"dense": record.Accuracy(validation=99.0, test=98.0)},
         drop=0.5,
         account={"file_bytes": 3},
         sha256="0" * 64,

@@ -221,6 +221,19 @@ def test_the_same_real_coefficients_are_rounded_to_other_bits(data, kept, tmp_pa
     assert more.stat().st_size < 0.4 * output.stat().st_size
 
 
+def test_the_last_epochs_may_be_trained_on_all_images(data, kept, tmp_path):
+    output, former, _ = kept
+    more, then = tmp_path / "more.horner", Recording(tmp_path / "more.json", "horner finetune")
+    tuning = Finetune(epochs=1, settings={"lr": 1.0}, validation=0)  # ruinous, but there is nothing to tell by
+    finetune_to_file(output, digits(train=800, validation=0), tuning, more, former=former, recording=then)
+    run = read(then.path)
+    assert run.accuracy["reference"].validation is None
+    assert run.accuracy["reference"].test < former.accuracy["reference"].test
+    assert run.accuracy["c"] == run.accuracy["reference"]
+    assert run.accuracy["dense"] == former.accuracy["dense"]
+    assert run.recipe.finetuning.validation == 0
+
+
 def test_real_coefficients_of_another_run_are_refused(data, kept, tmp_path):
     output, former, real = kept
     tuning, more = Finetune(epochs=1, real={}), tmp_path / "more.horner"

@@ -29,8 +29,8 @@ VECTORS = ("bias", "scale")
 WIDTHS = ("bits", "bias_bits", "scale_bits")
 SETTINGS = ("bits", "bias", "bias_bits", "scale", "scale_bits")
 FLAGS = ("dense", "per_filter", "zero")
-KEYS = (*AXES, "ranked", "dead", "map", "prune", *SETTINGS)
-REALS = ("dead", "prune")
+KEYS = (*AXES, "ranked", "dead", "map", "prune", "entropy", *SETTINGS)
+REALS = ("dead", "prune", "entropy")
 LARGEST_FILE = 1 << 20
 
 LIKE_TOML = re.compile(r"""["']|^\s*\[[^:;]*\]\s*(#.*)?$|=\s*(true|false|\[)""", re.MULTILINE)
@@ -89,6 +89,8 @@ def _words(plan: LayerPlan, inherited: LayerPlan) -> Words:
         words["map"] = "{}x{}".format(*plan.map)
     if plan.prune:
         words["prune"] = repr(plan.prune)
+    if plan.entropy is not None:
+        words["entropy"] = repr(plan.entropy)
     for key in SETTINGS:
         value = getattr(plan, key)
         if value != getattr(inherited, key):
@@ -227,6 +229,7 @@ def _layer(words: Words, inherited: LayerPlan, where: str) -> LayerPlan:
         if "map" in words:
             given["map"] = _map(words["map"])
         given["prune"] = _real("prune", words, 0.0)
+        given["entropy"] = _real("entropy", words) if "entropy" in words else None
         if "ranked" in words:
             dead = _real("dead", words, 1.0)
             given["ranked"] = _ranked(words["ranked"], "per_filter" in words, "zero" in words, dead)
@@ -271,10 +274,10 @@ def _map(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _real(key: str, words: Words, default: float) -> float:
+def _real(key: str, words: Words, default: float = 0.0) -> float:
     if key not in words:
         return default
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,17})?(e-\d{1,2})?", words[key]):
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,21})?(e-\d{1,2})?", words[key]):
         raise PlanError(f"{key}={words[key]} is not a number")
     return float(words[key])
 

@@ -178,7 +178,7 @@ def run(data: DataSet, output: Path, *, seed: int = 0, say: Say = lambda line: N
     dense = build(MODEL, data, True, seed)
     config = dataclasses.replace(DENSE, seed=seed)
     first = train(dense, data, config, checkpoint=checkpoints / "dense.checkpoint", progress=progress)
-    say(f"dense: {first.accuracy:.2f} % of the validation images after {first.epochs} epochs, {first.seconds:.0f} s")
+    say(f"dense: {first}")
     models.save(paths["dense network"], dense, dense_info(MODEL, data, True, first.accuracy))
 
     retraining = dataclasses.replace(

@@ -264,7 +264,7 @@ def finetune(
         without forgetting", 2016).
     data
         Its training split trains, its validation split selects; its test split is not read. Pixels enter as the
-        program reads them.
+        program reads them. With no validation images the last epoch's program is returned, whatever it is like.
     config
         The settings; with `distill_weight` 0 nobody teaches.
     teachers
@@ -288,26 +288,30 @@ def finetune(
         if not member.input.pixels:
             raise ModelError(f"{name} was not trained on plain pixels, so that how images enter it is not known")
     before = thaw(program)
-    seen = dataclasses.replace(data, mean=program.input.zero_point + 128, std=1 / program.input.scale)
+    data = as_read(program, data)
     first, *others = (Teacher(member, program.input) for member in panel)
-    images = calibration_images(seen)
+    images = calibration_images(data)
     teacher = Panel([first, *(other.match_spread(first, images) for other in others)], config.temperature)
-    stage = functools.partial(_train, teacher=teacher, checkpoints=checkpoints, say=say, progress=progress)
+    stage = functools.partial(_train, data=data, teacher=teacher, checkpoints=checkpoints, say=say, progress=progress)
     runs: dict[str, TrainResult] = {}
     if unrounded is None:
         network = copy.deepcopy(before)
-        data = seen
     else:
         if unrounded.config:
-            runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", data=data)
-        network = quantised(unrounded.model, calibration_images(data), unrounded.plan, (data.mean, data.std))
-    runs["finetuned"] = stage(network, config, name="finetuned", data=data)
-    was = evaluate(before, seen.validation, seen.mean, seen.std)
-    if was > runs["finetuned"].accuracy:
+            runs["refined"] = stage(unrounded.model, unrounded.config, name="refined")
+        network = quantised(unrounded.model, images, unrounded.plan, (data.mean, data.std))
+    runs["finetuned"] = stage(network, config, name="finetuned")
+    now = runs["finetuned"].accuracy
+    if now is not None and (was := evaluate(before, data.validation, data.mean, data.std)) > now:
         say(f"the program as it was has {was:.2f} %{'' if unrounded else ' and stays'}")
         if unrounded is None:
             return program, runs
     return freeze(network), runs
+
+
+def as_read(program: Program, data: DataSet) -> DataSet:
+    """Return images whose pixels enter as a program that reads pixels was trained to read them."""
+    return dataclasses.replace(data, mean=program.input.zero_point + 128, std=1 / program.input.scale)
 
 
 def parametrise_(model: nn.Module, plan: Plan, example: torch.Tensor, loose: Plan | None = None) -> None:
@@ -419,7 +423,5 @@ def _train(
             epoch_hook=hook,
         )
     model.cpu()  # a GPU has done its part; the images that the next stage is calibrated on are not there
-    say(
-        f"{name}: {result.accuracy:.2f} % of the validation images after {result.epochs} epochs, {result.seconds:.0f} s"
-    )
+    say(f"{name}: {result}")
     return result

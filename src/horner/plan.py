@@ -174,6 +174,10 @@ class LayerPlan:
         Bits per stored coefficient: 2 to 16, or 32 for float.
     prune
         Share of the coefficients, those that bear least on the weights, that quantised training keeps at 0.
+    entropy
+        Bits per coefficient that their entropy may have when rounding begins, which is what coded they take: steps are
+        as fine as that allows, and `bits` is only as wide as the largest needs. None for the steps of least error in
+        `bits`.
     bias, scale
         How the per-channel vectors left after folding batch normalisation follow the outputs; None stores
         every channel's own.
@@ -192,6 +196,7 @@ class LayerPlan:
     map: tuple[int, int] | None = None
     bits: int = 8
     prune: float = 0.0
+    entropy: float | None = None
     bias: AxisPlan | None = None
     bias_bits: int = 8
     scale: AxisPlan | None = None
@@ -205,6 +210,13 @@ class LayerPlan:
             raise PlanError(f"prune={self.prune:g}; it is a share from 0 to below 1")
         if self.prune and self.ranked is not None:
             raise PlanError("prune is about coefficients by position; ranked weights become 0 by zero and dead")
+        if self.entropy is not None and self.ranked is not None:
+            raise PlanError("entropy is about coefficients by position; ranked weights have as many levels as it says")
+        if self.entropy is not None and (self.bits == FLOAT_BITS or not 0 < self.entropy < self.bits):
+            raise PlanError(
+                f"entropy={self.entropy:g} of coefficients of bits={self.bits}; it is above 0 and below their width, "
+                "and only integers have one"
+            )
         if self.map is not None and (len(self.map) != 2 or min(self.map) < 1):
             raise PlanError(f"a map is (rows, columns), both positive, not {self.map}")
         for key in ("bits", "bias_bits", "scale_bits"):

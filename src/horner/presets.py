@@ -68,6 +68,9 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     real
         None to begin with the program's integers. Otherwise it begins with what they were before rounding, and these
         are the settings of epochs in which those are trained first, as many as its ``epochs`` say; empty for none.
+    validation
+        Training images held out, to keep the best epoch by; None for as many as before, 0 to train on all of them and
+        keep the last epoch.
     """
 
     epochs: int
@@ -75,6 +78,7 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     teachers: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
     real: dict[str, Any] | None = None
+    validation: int | None = None
 
     def refining(self, dense: TrainConfig) -> TrainConfig | None:
         """Return the settings of the epochs with real coefficients, which go with the dense network's, if any."""

@@ -27,10 +27,10 @@ class Recording:
     preset: str | None = None
 
 
-class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In percent, on all images of a split."""
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """In percent, on all images of a split; None where no validation images were held out."""
 
-    validation: float
+    validation: float | None = None
     test: float
 
 

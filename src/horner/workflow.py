@@ -21,7 +21,16 @@ from horner.approximation.maps import feature_maps
 from horner.data import DataSet
 from horner.errors import CompileError, FileError, HornerError, ModelError, PlanError, TrainingError
 from horner.evaluation import Run, accuracy, expect_fit, runner
-from horner.pipeline import Retraining, Say, Unrounded, approximate, calibration_images, finetune, parametrise_
+from horner.pipeline import (
+    Retraining,
+    Say,
+    Unrounded,
+    approximate,
+    as_read,
+    calibration_images,
+    finetune,
+    parametrise_,
+)
 from horner.plan import Plan
 from horner.presets import OF_THE_RUN, Finetune, Preset, Retrain
 from horner.program.account import account
@@ -232,7 +241,7 @@ def finetune_to_file(
     real
         Real coefficients of that run, as `approximate_to_file` keeps them, to begin with; takes `former`.
     plan
-        By which those are rounded, if not by that run's, from which it may differ in bits and pruning.
+        By which those are rounded, if not by that run's, from which it may differ in bits, pruning and entropy.
     recording
         Where to record both runs as one, if anywhere, which takes `former`.
 
@@ -269,7 +278,7 @@ def finetune_to_file(
     better = load(output)
     forms: dict[str, Run] = {} if former else {"before": runner(program, "reference")}
     if recording and unrounded:
-        forms["approximated"] = run_of(unrounded.model, data)
+        forms["approximated"] = run_of(unrounded.model, as_read(program, data))
     measured = measure(better, data, _splits(recording), forms)
     numbers = totals(better, output)
     if recording and former:
@@ -333,11 +342,11 @@ def _for_rounding(model: nn.Module, former: Plan, plan: Plan | None) -> Plan:
         return former
     was, now = layer_plans(model, former), layer_plans(model, plan)
     for name, rule in now.items():
-        free = {key: getattr(rule, key) for key in ("bits", "bias_bits", "scale_bits", "prune")}
+        free = {key: getattr(rule, key) for key in ("bits", "bias_bits", "scale_bits", "prune", "entropy")}
         if rule != dataclasses.replace(was[name], **free):
             raise PlanError(
                 f"layer {name}: its coefficients were trained by '{was[name]}' and cannot be rounded by '{rule}'; "
-                "change nothing but bits, bias_bits, scale_bits and prune"
+                "change nothing but bits, bias_bits, scale_bits, prune and entropy"
             )
     return plan
 
@@ -348,7 +357,7 @@ def measure(
     """Return the accuracy of a network's forms on splits: the only place where the test split is read.
 
     The forms are the program as NumPy runs it, ``reference``; where more than the test split is asked for, also as
-    compiled ``c``, where there is a compiler; and `others`, by name.
+    compiled ``c``, where there is a compiler; and `others`, by name. A split without images is left out.
 
     Raises
     ------
@@ -362,6 +371,8 @@ def measure(
     measured: dict[str, dict[str, float]] = {name: {} for name in forms}
     for split in splits:
         part = getattr(data, split)
+        if not len(part):
+            continue
         outputs = {name: run(part.images) for name, run in forms.items()}
         if not np.array_equal(outputs["reference"], outputs.get("c", outputs["reference"])):
             raise HornerError("the outputs of the reference and of the compiled C differ; please report this")
@@ -445,8 +456,5 @@ def _train(
     took = msgspec.structs.replace(spent(result, config), before=info.spent)
     info = msgspec.structs.replace(info, accuracy=result.accuracy, spent=took)
     models.save(output, model, info)
-    say(
-        f"dense: {result.accuracy:.2f} % of {len(data.validation)} validation images after {result.epochs} epochs, "
-        f"{result.seconds:.0f} s; kept in {output}"
-    )
+    say(f"dense: {result}; kept in {output}")
     return result, info

@@ -31,6 +31,10 @@ def test_a_preset_says_how_if_it_has_a_say(data_dir, program, tmp_path, monkeypa
     assert "finetuning: epochs=2 distill=0.0 settings={'batch_size': 50}" in horner("presets", "lenet5-demo").out
     assert horner(*command).json["epochs"] == 2
     assert horner(*command, "--epochs", 1).json["epochs"] == 1
+    tuning = msgspec.structs.replace(tuning, validation=0)
+    recipe = msgspec.structs.replace(recipe, finetuning=tuning)
+    assert "finetuned: 2 epochs" in horner(*command).err
+    assert "of the validation images after 2 epochs" in horner(*command, "--validation", 100).err
 
 
 def test_a_run_without_the_record_before_it_is_not_recorded(program, tmp_path):

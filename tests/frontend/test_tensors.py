@@ -8,8 +8,9 @@ from strategies import axes, generators
 from horner.approximation.positional import PositionalWeight
 from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
-from horner.frontend.tensors import WIDEST_SPREAD, Core, Vector
+from horner.frontend.tensors import FINENESS, WIDEST_SPREAD, Core, Vector
 from horner.plan import RankedPlan
+from horner.program.weights import usual_shifts
 
 SHAPE = (6, 4, 3, 3)
 
@@ -18,15 +19,16 @@ SHAPE = (6, 4, 3, 3)
 def cores(draw):
     """A core of any form, of random weights, calibrated."""
     weight = torch.from_numpy(draw(generators()).standard_normal(SHAPE)).float()
-    bits = draw(st.integers(2, 10))
+    bits, entropy = draw(st.integers(2, 10)), None
     if draw(st.booleans()):
         form = PositionalWeight(tuple(draw(axes(n)) for n in SHAPE))
         originals = (form.right_inverse(weight),)
+        entropy = draw(st.none() | st.floats(0.1, bits - 0.1))
     else:
         plan = RankedPlan(draw(st.integers(0, 2)), draw(st.integers(1, 5)), draw(st.booleans()), draw(st.booleans()))
         form = RankedWeight(plan, SHAPE)
         originals = form.right_inverse(weight)
-    core = Core(form, originals, bits, SHAPE, draw(st.sampled_from([0.0, 0.3, 0.9])))
+    core = Core(form, originals, bits, SHAPE, draw(st.sampled_from([0.0, 0.3, 0.9])), entropy)
     core.calibrate()
     return core
 
@@ -92,8 +94,42 @@ def test_pruned_coefficients_are_those_that_bear_least_and_may_come_back():
     assert (pruned.originals[0].grad[torch.from_numpy(gone)] != 0).any()
 
 
-def test_a_core_of_zeros_is_stored_as_zeros():
+@pytest.mark.parametrize("entropy", [None, 3.0])
+def test_a_core_of_zeros_is_stored_as_zeros(entropy):
     form = PositionalWeight(tuple(Axis(n) for n in SHAPE))
-    core = Core(form, (torch.zeros(SHAPE),), 8, SHAPE)
+    core = Core(form, (torch.zeros(SHAPE),), 8, SHAPE, entropy=entropy)
     core.calibrate()
     assert not core.freeze(integer=True).expand().any()
+
+
+def entropy_of(core: Core) -> float:
+    counts = np.unique(core.freeze(integer=True).core, return_counts=True)[1]
+    return float(-(counts / counts.sum() * np.log2(counts / counts.sum())).sum())
+
+
+@given(generators(), axes(), st.integers(3, 10), st.floats(0.2, 2.9))
+def test_steps_are_as_fine_as_the_entropy_allows(generator, axis, bits, entropy):
+    weight = torch.from_numpy(generator.laplace(size=(axis.length, 5, 3, 3))).float()
+    form = PositionalWeight((axis, Axis(5), Axis(3), Axis(3)))
+    core = Core(form, (form.right_inverse(weight),), bits, tuple(weight.shape), entropy=entropy)
+    core.calibrate()
+    assert entropy_of(core) <= entropy
+    stored = core.freeze(integer=True)
+    assert np.array_equal(stored.shifts.ravel(), usual_shifts(form.axes).ravel())
+    with torch.no_grad():
+        core.log_step -= 1.01 * np.log(2) / FINENESS
+        finer, (low, high) = core.real() / (core.step * torch.exp2(core.shifts)[core.families]), core.limits
+    assert entropy_of(core) > entropy or finer.min() < low or finer.max() > high
+
+
+def test_at_one_entropy_few_large_coefficients_cost_less_than_clamped_ones():
+    weight = torch.from_numpy(np.random.default_rng(0).laplace(size=(64, 32, 3, 3))).float()
+    form = PositionalWeight(tuple(Axis(n) for n in weight.shape))
+    clamped = Core(form, (form.right_inverse(weight),), 4, tuple(weight.shape))
+    clamped.calibrate()
+    free = Core(form, (form.right_inverse(weight),), 8, tuple(weight.shape), entropy=entropy_of(clamped))
+    free.calibrate()
+    with torch.no_grad():
+        errors = [float((core(True) * core.step - weight).square().mean()) for core in (clamped, free)]
+    assert errors[1] < 0.8 * errors[0]
+    assert entropy_of(free) <= entropy_of(clamped)

@@ -72,6 +72,18 @@ def test_the_weights_are_the_best_on_validation(data):
     assert result.best_epoch == max(i for i, e in enumerate(result.history, 1) if e.accuracy == best)
 
 
+def test_without_validation_images_the_weights_are_those_of_the_last_epoch(data, tmp_path, capsys):
+    models = lenet(), lenet()
+    all_of_it = dataclasses.replace(data, validation=data.validation.take(0))
+    result = train(models[0], all_of_it, CONFIG, checkpoint=tmp_path / "all")
+    assert result.best_epoch == result.epochs == CONFIG.epochs
+    assert result.accuracy is None
+    assert "validation -" in capsys.readouterr().err
+    # validation chooses between epochs and changes none of them
+    assert [epoch.loss for epoch in fit(models[1], data).history] == [epoch.loss for epoch in result.history]
+    assert fit(lenet(), all_of_it, checkpoint=tmp_path / "all") == result
+
+
 def test_the_test_split_is_never_touched(data):
     class Blind:
         train, validation, mean, std = data.train, data.validation, data.mean, data.std
@@ -173,8 +185,8 @@ def test_what_cannot_be_trained_is_refused(data):
         ({"train": dataclasses.replace(data.train, labels=data.train.labels + 1)}, "labels run from 1 to 10"),
         ({"train": Bare(data.train.images[1:], data.train.labels)}, "599 images and 600 labels"),
         ({"train": Bare(data.train.images / 255, data.train.labels)}, "wants uint8 images"),
-        ({"validation": dataclasses.replace(data.validation, images=data.validation.images[:0],
-                                            labels=data.validation.labels[:0])}, "validation split has 0 images"),
+        ({"train": data.train.take(0)}, "training split has 0 images"),
+        ({"validation": Bare(data.validation.images[1:], data.validation.labels)}, "199 images and 200 labels"),
         ({"train": dataclasses.replace(data.train, images=data.train.images[:, :, :20])}, r"shape \(1, 20, 28\)"),
     ):  # fmt: skip
         with pytest.raises(TrainingError, match=message):

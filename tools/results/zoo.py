@@ -50,8 +50,8 @@ def fill(evidence: Evidence, sources: Sequence[Path], folder: Path) -> list[Path
 
 
 def best(group: Runs) -> Record:
-    """Return the run that is best on the validation split; of equals the first seed."""
-    return max(group.runs, key=lambda run: run.accuracy["reference"].validation)
+    """Return the run that is best on the validation split (those without one come last); of equals the first seed."""
+    return max(group.runs, key=lambda run: run.accuracy["reference"].validation or 0.0)
 
 
 def entry(group: Runs, run: Record) -> Entry:

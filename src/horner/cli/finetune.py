@@ -68,6 +68,14 @@ def finetune(
     plan: Annotated[
         str | None, typer.Option(metavar="P", help="round those to other bits than before: a .toml file, or text")
     ] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="training images held out, to keep the best epoch by; 0: train on all of them, keep the last epoch",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -92,7 +100,9 @@ def finetune(
     if followed and not followed.finetuning:
         raise typer.BadParameter(f"{preset} is a recipe without fine-tuning", param_hint="--preset")
     tuning = followed.finetuning if followed else Finetune(epochs=EPOCHS)
-    changes = given(epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None)
+    changes = given(
+        epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None, validation=validation
+    )
     if lr is not None:
         changes["settings"] = {**tuning.settings, "lr": lr}
     if real or real_epochs:
@@ -100,11 +110,13 @@ def finetune(
         changes["real"] = first if first.get("epochs") else {}
     if followed and real and not plan:
         plan = followed.plan
-    images = load_images(data or (followed.data if followed else trained_on(file)), data_dir, size, channels)
+    tuning = msgspec.structs.replace(tuning, **changes)
+    name = data or (followed.data if followed else trained_on(file))
+    images = load_images(name, data_dir, size, channels, tuning.validation)
     made = workflow.finetune_to_file(
         file,
         images,
-        msgspec.structs.replace(tuning, **changes),
+        tuning,
         output,
         base=followed.training() if followed else None,
         changes=given(seed=seed, device=device),

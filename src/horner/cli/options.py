@@ -72,15 +72,21 @@ def expect_writable(output: Path) -> None:
     expect_writable(output)
 
 
-def load_images(name: str, data_dir: Path | None, size: str | None = None, channels: int | None = None) -> Any:
-    """Return the images that --data, --data-dir, --size and --channels name."""
+def load_images(
+    name: str,
+    data_dir: Path | None,
+    size: str | None = None,
+    channels: int | None = None,
+    validation: int | None = None,
+) -> Any:
+    """Return the images that --data, --data-dir, --size, --channels and --validation name."""
     from horner.data import load
 
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or "1x1")
     if not found:
         raise typer.BadParameter(f"{size} is not HxW, for example 32x32", param_hint="--size")
     wanted = (int(found[1]), int(found[2])) if size else None
-    return load(name, data_dir, size=wanted, channels=channels, announce=say)
+    return load(name, data_dir, validation=validation, size=wanted, channels=channels, announce=say)
 
 
 def chip_of(name: str, optimise: Literal["size", "speed"] | None) -> Any:

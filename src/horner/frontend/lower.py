@@ -126,7 +126,7 @@ class _Lowering:
             bias, scale = folded.bias, folded.scale
             if folded.share is not None:
                 trained = tuple(t.detach() * folded.share.to(t).reshape(-1, *[1] * (t.ndim - 1)) for t in trained)
-        core = Core(form, trained, plan.bits, shape, plan.prune)
+        core = Core(form, trained, plan.bits, shape, plan.prune, plan.entropy)
         self._emit(
             value,
             ConvStage(

@@ -94,6 +94,10 @@ class Core(Coefficients):
         Share of the coefficients that are stored as 0: those whose loss changes the weights least, chosen anew at
         every step. Their gradient passes on, so that one that grows comes back (Guo et al., "Dynamic network
         surgery", 2016).
+    entropy
+        Bits per coefficient that steps are chosen for (an entropy-constrained quantiser), instead of the least error in
+        `bits`: at one entropy a uniform step that clamps nothing errs less (Gish & Pierce, "Asymptotically efficient
+        quantizing", 1968).
     """
 
     gains: torch.Tensor
@@ -106,9 +110,10 @@ class Core(Coefficients):
         bits: int,
         shape: tuple[int, ...],
         prune: float = 0.0,
+        entropy: float | None = None,
     ) -> None:
         super().__init__(form, originals, bits, shape)
-        self.prune = prune
+        self.prune, self.entropy = prune, entropy
         self.register_buffer("gains", torch.tensor(_gains(form), dtype=torch.float64), persistent=False)
         self.log_step = nn.Parameter(torch.zeros(()))
         self.register_buffer("shifts", torch.zeros(math.prod(self.family_shape), dtype=torch.int64))
@@ -128,8 +133,14 @@ class Core(Coefficients):
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Choose the steps of least squared error of the weights: powers of two, by family, of a common one."""
+        """Choose the steps of least squared error of the weights: powers of two, by family, of a common one.
+
+        With `entropy`, they are the usual powers of the finest that the entropy allows.
+        """
         real = self.real()
+        if self.entropy is not None:
+            self._calibrate_to(self.entropy, real)
+            return
         low, high = self.limits
         count = math.prod(self.family_shape)
         octaves = np.zeros((FINENESS, count), np.int64)  # of every family's best step, if the common one is 2**(k/16)
@@ -162,6 +173,22 @@ class Core(Coefficients):
         found_octaves = np.where(known, np.maximum(octaves[k], coarsest - WIDEST_SPREAD), coarsest)
         self.shifts.copy_(torch.from_numpy(found_octaves - found_octaves.min()))
         self.log_step.fill_((int(found_octaves.min()) + k / FINENESS) * math.log(2))
+
+    def _calibrate_to(self, entropy: float, real: torch.Tensor) -> None:
+        """Take the usual shifts and the finest common step that leaves at most so many bits per coefficient."""
+        self.shifts.copy_(torch.from_numpy(usual_shifts(_axes(self.form)).ravel()))
+        factors = self._factors(self.shifts)
+        finest = reach(real / factors, *self.limits)
+        if finest <= 0.0:
+            return  # nothing but zeros: any step will do
+        # at twice the largest magnitude, if not before, nothing but zeros is left
+        for k in range(FINENESS * (self.bits + 1) + 1):
+            step = finest * 2.0 ** (k / FINENESS)
+            counts = torch.unique(self._snapped(real, torch.tensor(step), factors), return_counts=True)[1].double()
+            shares = counts / counts.sum()
+            if -float((shares * shares.log2()).sum()) <= entropy:
+                break
+        self.log_step.fill_(math.log(step))
 
     def _usual(self, real: torch.Tensor) -> tuple[float, float] | None:
         """Return the logarithm of the best common step if shifts are the usual ones, and its error of the weights."""

@@ -135,7 +135,10 @@ class Group:
 
     def params(self, plan: LayerPlan) -> Params:
         """Return the picks that come nearest to a plan of one of these layers."""
-        picks: Params = {"bits": _nearest(COEFFICIENT_BITS, plan.bits), "form": LEVELS if plan.ranked else AXES}
+        picks: Params = {
+            "bits": _nearest(COEFFICIENT_BITS, plan.entropy or plan.bits),
+            "form": LEVELS if plan.ranked else AXES,
+        }
         picks["vectors"] = _nearest_pair(self.vectors, (plan.bias, plan.scale), (self.view[0],) * 2)
         if plan.ranked:
             ranked = plan.ranked

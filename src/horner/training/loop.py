@@ -58,6 +58,8 @@ def train(
 ) -> TrainResult:
     """Train ``model`` in place; it ends with the weights that were best on the validation split.
 
+    With no images in that split, it ends with those of the last epoch.
+
     On a CPU the process keeps the memory that training frees (:func:`horner.training.memory.keep_freed_memory`).
 
     Parameters
@@ -254,15 +256,22 @@ class Run:
         """Validate, keep the weights if they are the best, and move on to the next epoch."""
         group = self.group
         group.share_buffers(self.model)
-        images, labels = (t[group.rank :: group.size] for t in self.held_out)
-        correct = torch.tensor(count_correct(self.model, images, labels, self.mean, self.std), device=self.device)
-        accuracy = 100.0 * int(group.total(correct)) / len(self.held_out[1])
+        accuracy = self.validate()
         loss = self.mean_loss()
-        if accuracy >= self.best_accuracy:
-            self.best, self.best_epoch, self.best_accuracy = snapshot(self.model), self.epoch, accuracy
+        if accuracy is None or accuracy >= self.best_accuracy:
+            self.best, self.best_epoch, self.best_accuracy = snapshot(self.model), self.epoch, accuracy or 0.0
         self.history.append(Epoch(loss, accuracy, *self.clock(), processor()))
         self.epoch, self.step, self.seen, self.seconds, self.cpu_seconds = self.epoch + 1, 0, 0, 0.0, 0.0
         self.loss.zero_()
+
+    def validate(self) -> float | None:
+        """Return the share of the images held out that the model knows, in percent; None where there are none."""
+        if not len(self.held_out[1]):
+            return None
+        group = self.group
+        images, labels = (t[group.rank :: group.size] for t in self.held_out)
+        correct = torch.tensor(count_correct(self.model, images, labels, self.mean, self.std), device=self.device)
+        return 100.0 * int(group.total(correct)) / len(self.held_out[1])
 
     def mean_loss(self) -> float:
         """Return the epoch's mean loss so far, over all processes.
@@ -376,7 +385,7 @@ def check_fit(model: nn.Module, data: Data) -> None:
                 f"the {name} split wants uint8 images (N, C, H, W) and int64 labels, "
                 f"not {images.dtype} of shape {tuple(images.shape)} and {labels.dtype}"
             )
-        if len(images) != len(labels) or len(labels) == 0:
+        if len(images) != len(labels) or (len(labels) == 0 and split is data.train):
             raise TrainingError(f"the {name} split has {len(images)} images and {len(labels)} labels")
     images, labels = as_tensor(data.train.images), as_tensor(data.train.labels)
     try:

@@ -36,7 +36,7 @@ class Lines(Display):
         """Print it."""
         self.console.print(
             f"epoch {epoch + 1}/{self.epochs}  loss {result.loss:.4f}  "
-            f"validation {result.accuracy:.2f} %  {result.seconds:.1f} s",
+            f"validation {_percent(result.accuracy)}  {result.seconds:.1f} s",
             soft_wrap=True,
         )
 
@@ -58,8 +58,7 @@ class Bar(Display):
 
     def epoch(self, epoch: int, result: Epoch) -> None:
         """Draw the accuracy."""
-        accuracy = f"{result.accuracy:.2f} %"
-        self.progress.update(self.task, epoch=epoch + 1, loss=f"{result.loss:.4f}", accuracy=accuracy)
+        self.progress.update(self.task, epoch=epoch + 1, loss=f"{result.loss:.4f}", accuracy=_percent(result.accuracy))
 
 
 @contextmanager
@@ -80,3 +79,7 @@ def shown(visible: bool, epochs: int, steps: int, console: Console | None = None
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("", total=epochs * steps, epoch=1, epochs=epochs, loss="-", accuracy="-")
             yield Bar(progress, task)
+
+
+def _percent(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{accuracy:.2f} %"
