@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 NN_DATAFLOW := .venv-nn-dataflow
 
-.PHONY: setup demo test check format lock bench bench-hardware clean
+.PHONY: setup demo test lint check format lock bench bench-hardware clean
 
 setup: $(READY)
 
@@ -22,12 +22,15 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	$(BIN)/horner demo -o demo
 
-check: $(READY)
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+check: lint
 	$(BIN)/mypy
 
-test: check
+# types are a test among the others
+test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: $(READY)
