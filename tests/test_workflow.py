@@ -208,17 +208,35 @@ def test_a_file_is_trained_on_from_what_its_coefficients_were_before_they_were_r
 def test_the_same_real_coefficients_are_rounded_to_other_bits(data, kept, tmp_path):
     output, former, real = kept
     more, then = tmp_path / "more.horner", Recording(tmp_path / "more.json", "horner finetune")
-    fewer = Plan.parse("bits=2; fc1: out=linear/4 row=quadratic; fc2: in=linear/4")
-    tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real={})
-    finetune_to_file(output, data, tuning, more, former=former, real=real, plan=fewer, recording=then)
+    fewer = "bits=2; fc1: out=linear/4 row=quadratic; fc2: in=linear/4"
+    tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real={}, plan=fewer)
+    finetune_to_file(output, data, tuning, more, former=former, real=real, recording=then)
     run = read(then.path)
     assert {conv.weights.bits for _, conv in load(more).convolutions()} == {2}
     assert list(run.retraining) == ["real", "quantised", "finetuned"]
-    assert Plan.parse(run.recipe.plan) == fewer
+    assert run.recipe == replace(former.recipe, finetuning=tuning)
     assert run.accuracy["approximated"] == former.accuracy["approximated"]
     # what was asked for is written, although it is worse
     assert run.accuracy["reference"].validation < former.accuracy["reference"].validation
     assert more.stat().st_size < 0.4 * output.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("plan", "exact"),
+    [("fc1: out=linear/4; fc2: in=linear/2", True), ("fc1: out=linear/8 row=quadratic; fc2: in=constant/4", False)],
+)
+def test_real_coefficients_go_on_along_other_axes(data, kept, tmp_path, plan, exact):
+    output, former, real = kept
+    more, then = tmp_path / "more.horner", Recording(tmp_path / "more.json", "horner finetune")
+    tuning = Finetune(epochs=1, distill=1.0, settings=STILL, real={}, plan=plan)
+    finetune_to_file(output, data, tuning, more, former=former, real=real, recording=then)
+    run = read(then.path)
+    layers = zip(("conv1", "conv2", "fc1", "fc2", "fc3"), load(more).convolutions(), strict=True)
+    for name, (_, conv) in layers:
+        assert conv.weights.axes == Plan.parse(plan).layer(name).axes(conv.weights.shape), name
+    assert (run.account["coefficients"] > former.account["coefficients"]) is exact
+    was, now = former.accuracy["approximated"], run.accuracy["approximated"]
+    assert (now == was) is exact
 
 
 def test_the_last_epochs_may_be_trained_on_all_images(data, kept, tmp_path):
@@ -238,8 +256,8 @@ def test_real_coefficients_of_another_run_are_refused(data, kept, tmp_path):
     output, former, real = kept
     tuning, more = Finetune(epochs=1, real={}), tmp_path / "more.horner"
 
-    def attempt(former=former, real=real, tuning=tuning, plan=None):
-        finetune_to_file(output, data, tuning, more, former=former, real=real, plan=plan)
+    def attempt(former=former, real=real, tuning=tuning):
+        finetune_to_file(output, data, tuning, more, former=former, real=real)
 
     def otherwise(**changes):
         took = former.retraining["real"]
@@ -258,8 +276,8 @@ def test_real_coefficients_of_another_run_are_refused(data, kept, tmp_path):
         attempt(replace(former, retraining={}))
     with pytest.raises(FileError, match=r"m\.real is not of the network that the record tells of"):
         attempt(replace(former, recipe=replace(former.recipe, plan="fc1: out=linear/2")))
-    with pytest.raises(PlanError, match="layer fc2: its coefficients were trained by 'in=linear/4' and cannot be"):
-        attempt(plan=Plan.parse("fc1: out=linear/4 row=quadratic bits=3; fc2: in=linear/2"))
+    with pytest.raises(PlanError, match="layer fc2: its norm was trained by 'in=linear/4' and cannot follow"):
+        attempt(tuning=replace(tuning, plan="fc1: out=linear/4 row=quadratic; fc2: in=linear/4 scale=constant"))
     with pytest.raises(FileError, match=r"there is no file .*none"):
         attempt(real=tmp_path / "none")
     state = parse_checkpoint(real.read_bytes(), real)

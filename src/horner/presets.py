@@ -68,6 +68,9 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     real
         None to begin with the program's integers. Otherwise it begins with what they were before rounding, and these
         are the settings of epochs in which those are trained first, as many as its ``epochs`` say; empty for none.
+    plan
+        By which what it begins with is approximated and rounded, if not as before: finer axes take the weights over as
+        they are, coarser ones fit them. For ``real`` only.
     validation
         Training images held out, to keep the best epoch by; None for as many as before, 0 to train on all of them and
         keep the last epoch.
@@ -78,6 +81,7 @@ class Finetune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     teachers: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
     real: dict[str, Any] | None = None
+    plan: str | None = None
     validation: int | None = None
 
     def refining(self, dense: TrainConfig) -> TrainConfig | None:
@@ -246,6 +250,8 @@ def _read(name: str, table: Any) -> Preset:
         _check(f"preset {name}: {stage}", settings)
     try:
         Plan.parse(preset.plan)
+        if preset.finetuning and preset.finetuning.plan:
+            Plan.parse(preset.finetuning.plan)
         preset.retrained(preset.training())
         if preset.finetuning:
             preset.finetuning.training(preset.training())

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 from rich.table import Table
 from torch import nn
 
 from horner import __version__, models, record, zoo
 from horner._files import read_bytes, write_atomic
-from horner.approximation.api import layer_plans
+from horner.approximation.api import approximate_, fold_, layer_plans
 from horner.approximation.maps import feature_maps
 from horner.data import DataSet
 from horner.errors import CompileError, FileError, HornerError, ModelError, PlanError, TrainingError
@@ -218,7 +219,6 @@ def finetune_to_file(
     changes: Mapping[str, Any] | None = None,
     former: record.Record | None = None,
     real: Path | None = None,
-    plan: Plan | None = None,
     recording: record.Recording | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -240,8 +240,6 @@ def finetune_to_file(
         The record of the run that made `file`.
     real
         Real coefficients of that run, as `approximate_to_file` keeps them, to begin with; takes `former`.
-    plan
-        By which those are rounded, if not by that run's, from which it may differ in bits, pruning and entropy.
     recording
         Where to record both runs as one, if anywhere, which takes `former`.
 
@@ -250,7 +248,7 @@ def finetune_to_file(
     FileError
         When `former` is the record of another file or of other images, or missing; when `real` is of another run.
     PlanError
-        When `plan` has other axes or levels than the run's.
+        When the plan of `tuning` is for other norms than the run's.
     """
     if former and former.sha256 != record.sha256(file):
         raise FileError(f"the record given is that of another file than {file}: the SHA-256 differ")
@@ -262,13 +260,13 @@ def finetune_to_file(
     config, refining = tuning.training(base), tuning.refining(base)
     unrounded = None
     if real and former and tuning.real is not None:
-        model = _unrounded(former, data, real)
-        plan = _for_rounding(model, Plan.parse(former.recipe.plan), plan)
+        model, plan = _unrounded(former, data, real), Plan.parse(tuning.plan or former.recipe.plan)
+        _refit(model, plan, calibration_images(data, 2))
         unrounded = Unrounded(model, plan, refining)
-    elif real or plan or tuning.real is not None:
+    elif real or tuning.plan or tuning.real is not None:
         raise TrainingError(
-            "to begin with real coefficients, or round them by another plan, takes their file (--real) and the record "
-            "of the run that they are from (--former)"
+            "to begin with real coefficients, or by another plan, takes their file (--real) and the record of the run "
+            "that they are from (--former)"
         )
     checkpoints = output.with_name(output.name + ".checkpoints")
     program = load(file)
@@ -290,9 +288,7 @@ def finetune_to_file(
             horner=__version__,
             command=f"{former.command} && {recording.command}",
             preset=recording.preset,
-            recipe=msgspec.structs.replace(
-                former.recipe, finetuning=tuning, plan=str(plan) if plan else former.recipe.plan
-            ),
+            recipe=msgspec.structs.replace(former.recipe, finetuning=tuning),
             retraining=took,
             cost=record.cost(former.dense, took),
             accuracy={**former.accuracy, **accuracies},
@@ -336,19 +332,17 @@ def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> nn.Mod
     return model
 
 
-def _for_rounding(model: nn.Module, former: Plan, plan: Plan | None) -> Plan:
-    """Return the plan to round a network by: the former one, or another of the same axes and levels."""
-    if plan is None:
-        return former
-    was, now = layer_plans(model, former), layer_plans(model, plan)
+def _refit(model: nn.Module, plan: Plan, images: torch.Tensor) -> None:
+    """Approximate what a network's weights have become by another plan, in place; those of as many terms stay exact."""
+    was, now = layer_plans(model), plan.match(model, maps=feature_maps(model, images))
     for name, rule in now.items():
-        free = {key: getattr(rule, key) for key in ("bits", "bias_bits", "scale_bits", "prune", "entropy")}
-        if rule != dataclasses.replace(was[name], **free):
+        if (rule.bias, rule.scale) != (was[name].bias, was[name].scale):
             raise PlanError(
-                f"layer {name}: its coefficients were trained by '{was[name]}' and cannot be rounded by '{rule}'; "
-                "change nothing but bits, bias_bits, scale_bits, prune and entropy"
+                f"layer {name}: its norm was trained by '{was[name]}' and cannot follow '{rule}'; leave bias and scale "
+                "as they were, but for their bits"
             )
-    return plan
+    if any((rule.by_axis, rule.ranked) != (was[name].by_axis, was[name].ranked) for name, rule in now.items()):
+        approximate_(fold_(model), plan, example=images)
 
 
 def measure(

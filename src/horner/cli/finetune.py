@@ -66,7 +66,7 @@ def finetune(
         int | None, typer.Option(min=0, metavar="N", help="of training those, before they are rounded [0]")
     ] = None,
     plan: Annotated[
-        str | None, typer.Option(metavar="P", help="round those to other bits than before: a .toml file, or text")
+        str | None, typer.Option(metavar="P", help="approximate and round those otherwise: a .toml file, or text")
     ] = None,
     validation: Annotated[
         int | None,
@@ -101,15 +101,17 @@ def finetune(
         raise typer.BadParameter(f"{preset} is a recipe without fine-tuning", param_hint="--preset")
     tuning = followed.finetuning if followed else Finetune(epochs=EPOCHS)
     changes = given(
-        epochs=epochs, distill=distill, teachers=tuple(teachers) if teachers else None, validation=validation
+        epochs=epochs,
+        distill=distill,
+        teachers=tuple(teachers) if teachers else None,
+        plan=str(Plan.parse(plan)) if plan else None,
+        validation=validation,
     )
     if lr is not None:
         changes["settings"] = {**tuning.settings, "lr": lr}
     if real or real_epochs:
         first = {**(tuning.real or {}), **given(epochs=real_epochs)}
         changes["real"] = first if first.get("epochs") else {}
-    if followed and real and not plan:
-        plan = followed.plan
     tuning = msgspec.structs.replace(tuning, **changes)
     name = data or (followed.data if followed else trained_on(file))
     images = load_images(name, data_dir, size, channels, tuning.validation)
@@ -122,7 +124,6 @@ def finetune(
         changes=given(seed=seed, device=device),
         former=read(former) if former else None,
         real=real,
-        plan=Plan.parse(plan) if plan else None,
         recording=Recording(place(record, output), command(), preset) if record else None,
         say=say,
     )
