@@ -149,7 +149,7 @@ class Unrounded:
     model
         The approximated network, real coefficients, parametrizations in place; it is trained in place.
     plan
-        By which it is rounded, as it was approximated by but for the bits.
+        By which it is approximated and rounded.
     config
         How it is trained before that, if it is.
     """

@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     complete
         Whether the images were all of the set, verified.
     images
-        Training, validation and test images.
+        Training, validation and test images; fine-tuning may have held out others, as its recipe says.
     dense
         What training the dense network took; None when that is not known.
     retraining

@@ -333,7 +333,7 @@ def _unrounded(former: record.Record, data: DataSet, checkpoint: Path) -> nn.Mod
 
 
 def _refit(model: nn.Module, plan: Plan, images: torch.Tensor) -> None:
-    """Approximate what a network's weights have become by another plan, in place; those of as many terms stay exact."""
+    """Approximate a network's weights by a plan, in place, unless they follow its axes and levels already."""
     was, now = layer_plans(model), plan.match(model, maps=feature_maps(model, images))
     for name, rule in now.items():
         if (rule.bias, rule.scale) != (was[name].bias, was[name].scale):
