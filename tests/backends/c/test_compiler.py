@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from horner.backends.c import compiler
-from horner.backends.c.compiler import find_compiler, shared_library, working_cache
+from horner.backends.c.compiler import cxx_command, find_compiler, shared_library, working_cache
 from horner.errors import CompileError, FileError
 
 ANSWER = {"answer.c": "int answer(void);\nint answer(void) { return 42; }\n"}
@@ -25,6 +25,28 @@ def test_without_zig_the_environment_and_then_the_path_are_asked(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CompileError, match=r"pip install 'horner\[mcu\]'"):
         find_compiler()
+
+
+def test_for_cpp_zig_is_the_last(tmp_path, monkeypatch):
+    def tool(name, status):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / name).chmod(0o755)
+        return (str(tmp_path / name),)
+
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cxx_command() == (sys.executable, "-m", "ziglang", "c++")
+    tool("c++", 1)  # as where a system's developer's tools are missing
+    assert cxx_command() == (sys.executable, "-m", "ziglang", "c++")
+    found = tool("g++", 0)
+    assert cxx_command() == found
+    monkeypatch.setenv("CXX", "ccache clang++")
+    assert cxx_command() == ("ccache", "clang++")
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CompileError, match=r"no C\+\+ compiler .*pip install 'horner\[mcu\]'"):
+        cxx_command()
 
 
 def test_a_compiler_that_does_not_start_is_named():

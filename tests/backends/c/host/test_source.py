@@ -30,7 +30,7 @@ BATCHES = settings(
 )
 STRICT = ("-Werror", "-Wshadow")
 GUARD, POISON = 256, 0x5A
-WAYS = 9
+WAYS = 6
 """That a layer is done in, of up to 32."""
 
 
