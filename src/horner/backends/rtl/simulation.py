@@ -109,7 +109,7 @@ class Simulation:
             folder = Path(name)
             pixels.tofile(folder / "pixels.bin")
             numbers = map(str, (len(pixels), hold_pixels, hold_logits, seed))
-            command = [self._executable, "pixels.bin", "logits.bin", *numbers]
+            command = [str(self._executable), "pixels.bin", "logits.bin", *numbers]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SimulationError(f"the simulation ended with status {done.returncode}: {done.stderr.strip()}")
