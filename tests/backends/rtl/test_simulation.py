@@ -1,5 +1,4 @@
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ import torch
 
 import horner
 from horner import load, zoo
-from horner.backends.c.compiler import built
+from horner.backends.c.compiler import ZIG_CXX, built
 from horner.backends.reference import run
 from horner.backends.rtl import simulation
 from horner.backends.rtl.design import design
@@ -16,7 +15,6 @@ from horner.data import embedded, idx
 
 IMAGES = 100
 HEADER = f"{NAME}.h"
-ZIG = (sys.executable, "-m", "ziglang", "c++")
 
 
 def poisoned(files, *arguments, **options):
@@ -50,7 +48,7 @@ def test_zig_compiles_it_too_and_only_once(tmp_path, monkeypatch):
     """As far as an object: its libraries are those of any C++."""
 
     def compiled(files, suffix, *, flags, compiler):
-        return built(files, ".o", flags=[*flags, "-c"], compiler=ZIG, cache=tmp_path)
+        return built(files, ".o", flags=[*flags, "-c"], compiler=ZIG_CXX, cache=tmp_path)
 
     monkeypatch.setattr(simulation, "built", compiled)
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32))

@@ -23,11 +23,13 @@ from horner.errors import CompileError, FileError
 FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror")
 """What shared libraries are compiled with."""
 
+ZIG = (sys.executable, "-m", "ziglang", "cc")
+ZIG_CXX = (*ZIG[:-1], "c++")
+
 SHOWN_LINES = 12
 """Lines of a compiler's message that an error repeats."""
 
 _SUFFIX = {"Windows": ".dll", "Darwin": ".dylib"}.get(platform.system(), ".so")
-_ZIG = (sys.executable, "-m", "ziglang")
 _REMEDY = "install one with: pip install 'horner[mcu]'"
 
 
@@ -106,7 +108,7 @@ def cxx_command() -> tuple[str, ...]:
         if found and not _run((found, "--version"), Path(), Path()).returncode:
             return (found,)
     if importlib.util.find_spec("ziglang") is not None:
-        return (*_ZIG, "c++")
+        return ZIG_CXX
     raise CompileError(f"no C++ compiler found: none of $CXX, c++, g++, clang++, nor zig; {_REMEDY}")
 
 
@@ -204,7 +206,7 @@ def working_cache(given: str | os.PathLike[str] | None = None) -> Path:
 
 def _installed() -> tuple[str, ...]:
     if importlib.util.find_spec("ziglang") is not None:
-        return (*_ZIG, "cc")
+        return ZIG
     if named := os.environ.get("CC"):
         return tuple(shlex.split(named))
     for name in ("cc", "gcc", "clang"):

@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 
-from horner.backends.c.compiler import built
+from horner.backends.c.compiler import ZIG, built
 from horner.backends.c.firmware.elf import read
-from horner.backends.c.firmware.image import DEBUG, EMULATED, ZIG
+from horner.backends.c.firmware.image import DEBUG, EMULATED
 from horner.backends.c.firmware.instructions import INDIRECT, instructions, jumps
 from horner.backends.c.targets import target
 

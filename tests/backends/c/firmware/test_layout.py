@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from horner.backends import reference
-from horner.backends.c.firmware.image import ZIG
+from horner.backends.c.compiler import ZIG, ZIG_CXX
 from horner.backends.c.firmware.layout import write_layout
 from horner.errors import ProgramError
 
@@ -64,7 +64,7 @@ def test_the_arduino_sketch_classifies_what_comes_over_the_serial_port(lenet, im
     (sketch / "main.cpp").write_text(MAIN)
     run(cc, "-O2", "-c", tmp_path / "src/digits.c", "-o", sketch / "digits.o")
     bare = ("-fPIC", "-nostdinc++", "-fno-exceptions", f"-I{tmp_path / 'src'}")  # a microcontroller's C++
-    run(*ZIG[:-1], "c++", "-O2", *bare, "-c", sketch / "main.cpp", "-o", sketch / "main.o")
+    run(*ZIG_CXX, "-O2", *bare, "-c", sketch / "main.cpp", "-o", sketch / "main.o")
     run(cc, sketch / "main.o", sketch / "digits.o", "-o", sketch / "run")
     said = run(sketch / "run", input=lenet.quantise(images).tobytes())
     assert [int(line) for line in said.split()] == reference.run(lenet, images).argmax(1).tolist()

@@ -58,7 +58,7 @@ def test_frames_are_those_the_compiler_reports(lenet, chip):
     """The bound reads the debugging information; the compiler says the same in a section of its own."""
     from elftools.elf.elffile import ELFFile
 
-    from horner.backends.c.compiler import built
+    from horner.backends.c.compiler import ZIG, built
     from horner.backends.c.firmware import image as images
 
     made = build(lenet, chip)
@@ -70,7 +70,7 @@ def test_frames_are_those_the_compiler_reports(lenet, chip):
         *images.LINK,
         "-fstack-size-section",
     )
-    path = built(images.sources(lenet, made.source), ".elf", flags=flags, compiler=images.ZIG)
+    path = built(images.sources(lenet, made.source), ".elf", flags=flags, compiler=ZIG)
     image = read(path, "network.c")
     with path.open("rb") as file:
         raw = ELFFile(file).get_section_by_name(".stack_sizes").data()

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
 from horner._templates import environment
-from horner.backends.c.compiler import built
+from horner.backends.c.compiler import ZIG, built
 from horner.backends.c.firmware.extras import expect_zig
 from horner.backends.c.source import CSource, generate
 from horner.backends.c.targets import Target
 from horner.backends.c.targets import target as find_target
 from horner.errors import CompileError
 from horner.program.program import Program
-
-ZIG = (sys.executable, "-m", "ziglang", "cc")
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
 """What a network is compiled with for every chip, beside its target's own flags."""

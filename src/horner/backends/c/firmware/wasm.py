@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from horner.backends.c.compiler import built
+from horner.backends.c.compiler import ZIG, built
 from horner.backends.c.firmware.extras import expect_zig, need
-from horner.backends.c.firmware.image import ZIG, templates
+from horner.backends.c.firmware.image import templates
 from horner.backends.c.firmware.layers import SHARED
 from horner.backends.c.source import CSource
 from horner.backends.c.targets import Target
