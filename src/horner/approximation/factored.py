@@ -21,7 +21,7 @@ from horner.approximation.positional import PositionalWeight, full_precision, wo
 POINTWISE = 2.0
 """What a multiplication of a 1x1 convolution costs, beside one of a larger kernel."""
 
-WORTH = 0.5
+WORTH = 0.55
 """Part of the dense cost that the factored form may have at most."""
 
 Convolve = Callable[[Tensor, Tensor], Tensor]
