@@ -10,6 +10,7 @@ from horner.approximation.ranked import RankedWeight
 from horner.basis import Axis
 from horner.frontend.tensors import FINENESS, WIDEST_SPREAD, Core, Vector
 from horner.plan import RankedPlan
+from horner.program.arithmetic import Signed, encode
 from horner.program.weights import usual_shifts
 
 SHAPE = (6, 4, 3, 3)
@@ -120,6 +121,19 @@ def test_steps_are_as_fine_as_the_entropy_allows(generator, axis, bits, entropy)
         core.log_step -= 1.01 * np.log(2) / FINENESS
         finer, (low, high) = core.real() / (core.step * torch.exp2(core.shifts)[core.families]), core.limits
     assert entropy_of(core) > entropy or finer.min() < low or finer.max() > high
+
+
+@pytest.mark.parametrize(("entropy", "bits"), [(0.6, 2), (2.0, 3), (4.0, 5)])
+def test_what_needs_fewer_bits_than_it_may_have_is_stored_in_fewer(entropy, bits):
+    weight = torch.from_numpy(np.random.default_rng(0).standard_normal((32, 16, 3, 3))).float()
+    form = PositionalWeight(tuple(Axis(n) for n in weight.shape))
+    core = Core(form, (form.right_inverse(weight),), 8, tuple(weight.shape), entropy=entropy)
+    core.calibrate()
+    stored = core.freeze(integer=True)
+    assert stored.bits == bits
+    digits = encode(stored.core, bits, Signed)
+    assert digits is not None  # in less than an eighth of 8 bits the format would not have them coded
+    assert digits.size < 1.05 * entropy_of(core) * stored.core.size
 
 
 def test_at_one_entropy_few_large_coefficients_cost_less_than_clamped_ones():

@@ -12,7 +12,16 @@ from horner.approximation.layers import Form
 from horner.approximation.positional import PositionalWeight
 from horner.basis import Axis
 from horner.frontend.quantisers import SHRINK, learned, nearest, reach, rounding_errors, snap, straight
-from horner.program.weights import FLOAT_BITS, LARGEST_SHIFT, Positional, Ranked, Weights, terms, usual_shifts
+from horner.program.weights import (
+    FLOAT_BITS,
+    LARGEST_SHIFT,
+    Positional,
+    Ranked,
+    Weights,
+    least_bits,
+    terms,
+    usual_shifts,
+)
 
 WIDEST_SPREAD = 15
 """Largest shift between the families of one tensor: finer steps would only widen the accumulators."""
@@ -230,9 +239,15 @@ class Core(Coefficients):
         return self.form, theta.to(self.originals[0].dtype)
 
     def freeze(self, integer: bool) -> Weights:
-        """Return the weights as a program stores them."""
+        """Return the weights as a program stores them.
+
+        Steps by entropy, or many zeros, may leave `bits` wider than any coefficient needs: then they become narrower.
+        (A run that is coded in less than an eighth of its width is not coded at all.)
+        """
         bits = self.bits if integer else FLOAT_BITS
         stored = self._stored(self.step, self.shifts) if integer else self.real().detach().cpu().numpy()
+        if integer and (self.entropy is not None or self.prune):
+            bits = min(bits, least_bits(stored))
         shifts = self.shifts.cpu().numpy().reshape(self.family_shape) if integer else None
         if isinstance(self.form, PositionalWeight):
             return Positional(self.form.axes, stored, bits, shifts)
