@@ -24,7 +24,7 @@ from horner._plan_table import Row, make_row, make_table
 from horner.basis import LONGEST_POW2, Axis, Nodes
 from horner.errors import PlanError
 from horner.program.schedule import AXES
-from horner.program.weights import FLOAT_BITS, LARGEST_COEFFICIENT_BITS, LARGEST_LEVEL_BITS
+from horner.program.weights import FLOAT_BITS, LARGEST_COEFFICIENT_BITS, LARGEST_LEVEL_BITS, LEAST_COEFFICIENT_BITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -221,9 +221,10 @@ class LayerPlan:
             raise PlanError(f"a map is (rows, columns), both positive, not {self.map}")
         for key in ("bits", "bias_bits", "scale_bits"):
             bits = getattr(self, key)
-            if bits != FLOAT_BITS and not 2 <= bits <= LARGEST_COEFFICIENT_BITS:
+            if bits != FLOAT_BITS and not LEAST_COEFFICIENT_BITS <= bits <= LARGEST_COEFFICIENT_BITS:
                 raise PlanError(
-                    f"{key}={bits}; 2 to {LARGEST_COEFFICIENT_BITS} are possible, or {FLOAT_BITS} for float"
+                    f"{key}={bits}; {LEAST_COEFFICIENT_BITS} to {LARGEST_COEFFICIENT_BITS} are possible, "
+                    f"or {FLOAT_BITS} for float"
                 )
 
     @property

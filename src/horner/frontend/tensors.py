@@ -15,10 +15,11 @@ from horner.frontend.quantisers import SHRINK, learned, nearest, reach, rounding
 from horner.program.weights import (
     FLOAT_BITS,
     LARGEST_SHIFT,
+    LEAST_COEFFICIENT_BITS,
     Positional,
     Ranked,
     Weights,
-    least_bits,
+    signed_bits,
     terms,
     usual_shifts,
 )
@@ -247,7 +248,8 @@ class Core(Coefficients):
         bits = self.bits if integer else FLOAT_BITS
         stored = self._stored(self.step, self.shifts) if integer else self.real().detach().cpu().numpy()
         if integer and (self.entropy is not None or self.prune):
-            bits = min(bits, least_bits(stored))
+            needed = signed_bits(int(stored.min()), int(stored.max()))
+            bits = min(bits, max(LEAST_COEFFICIENT_BITS, needed))
         shifts = self.shifts.cpu().numpy().reshape(self.family_shape) if integer else None
         if isinstance(self.form, PositionalWeight):
             return Positional(self.form.axes, stored, bits, shifts)

@@ -28,6 +28,7 @@ from horner.program.layers import (
     Value,
 )
 from horner.program.tensors import read_vector, read_weights, write_vector, write_weights
+from horner.program.weights import signed_bits
 
 LARGEST = (1 << 24) - 1
 """Largest kernel, stride, padding, dilation or size of a map, beyond which no activation fits."""
@@ -168,7 +169,7 @@ class _Join:
             _write_source(writer, source, scope)
         if scope.integer:
             writer.part = f"{name} multipliers"
-            bits = 1 + max((m if m >= 0 else ~m).bit_length() for m in layer.multipliers)
+            bits = signed_bits(min(layer.multipliers), max(layer.multipliers))
             writer.uint(bits - 1, 5)
             for multiplier in layer.multipliers:
                 writer.sint(multiplier, bits)

@@ -14,7 +14,7 @@ from horner.errors import ProgramError
 
 FLOAT_BITS = 32
 LARGEST_SHIFT = 31
-NARROWEST, LARGEST_COEFFICIENT_BITS = 2, 16
+LEAST_COEFFICIENT_BITS, LARGEST_COEFFICIENT_BITS = 2, 16
 LARGEST_LEVEL_BITS = 8
 LARGEST_EFFECTIVE = 2.0**62
 
@@ -214,14 +214,13 @@ def constant(value: int | float, length: int, bits: int) -> Positional:
     return Positional((Axis(length, degree=0),), np.array([value], kind), bits)
 
 
-def least_bits(core: np.ndarray) -> int:
-    """Return the fewest bits that a program may store whole coefficients in.
+def signed_bits(lowest: int, highest: int) -> int:
+    """Return the bits of the narrowest two's complement numbers that hold all whole numbers between two.
 
-    >>> [least_bits(np.array([0, value])) for value in (0, 1, 3, -4, 4)]
-    [2, 2, 3, 3, 4]
+    >>> signed_bits(0, 0), signed_bits(-1, 1), signed_bits(-4, 3), signed_bits(0, 4)
+    (1, 2, 3, 4)
     """
-    largest = max((int(value) if value >= 0 else ~int(value)) for value in (core.min(initial=0), core.max(initial=0)))
-    return max(NARROWEST, 1 + largest.bit_length())
+    return 1 + max((number if number >= 0 else ~number).bit_length() for number in (lowest, highest))
 
 
 def _coefficients(core: np.ndarray, bits: int) -> np.ndarray:
@@ -230,9 +229,10 @@ def _coefficients(core: np.ndarray, bits: int) -> np.ndarray:
         if not np.isfinite(core).all():
             raise ProgramError("float coefficients must be finite")
         return core.astype(np.float32)
-    if not NARROWEST <= bits <= LARGEST_COEFFICIENT_BITS:
+    if not LEAST_COEFFICIENT_BITS <= bits <= LARGEST_COEFFICIENT_BITS:
         raise ProgramError(
-            f"coefficients of {bits} bits; {NARROWEST} to {LARGEST_COEFFICIENT_BITS} are possible, or 32 for float"
+            f"coefficients of {bits} bits; {LEAST_COEFFICIENT_BITS} to {LARGEST_COEFFICIENT_BITS} are possible, "
+            "or 32 for float"
         )
     limit = 1 << (bits - 1)
     if core.size and (core.min() < -limit or core.max() >= limit):
