@@ -15,6 +15,7 @@ from horner.evaluation import accuracy
 from horner.pipeline import (
     Retraining,
     Tightening,
+    Unrounded,
     approximate,
     calibration_images,
     finetune,
@@ -160,6 +161,15 @@ def test_one_that_training_on_makes_worse_stays_as_it_was(made, data):
     assert kept is made.program
     assert runs["finetuned"].accuracy < right(kept, data.validation)
     assert said[-1].endswith("and stays")
+
+
+def test_what_coefficients_were_before_rounding_teaches_what_becomes_of_them(made, dense, data):
+    program = approximate(dense, data, Plan.parse("bits=2"), None, progress=False).program  # has opinions of its own
+    still = dataclasses.replace(gentle(SHORT, 1.0), epochs=1, lr=1e-12)
+    before = Unrounded(copy.deepcopy(made.model), PLAN, still)
+    _, runs = finetune(program, data, still, unrounded=before, progress=False)
+    refined, rounded = (runs[stage].history[0].loss for stage in ("refined", "finetuned"))
+    assert 0 < 20 * rounded < refined
 
 
 def test_other_programs_teach_if_they_read_such_images(made, dense, data):

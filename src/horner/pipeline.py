@@ -261,7 +261,7 @@ def finetune(
     ----------
     program
         It is not changed. As it was, it is one of the teachers, so that it forgets nothing (Li & Hoiem, "Learning
-        without forgetting", 2016).
+        without forgetting", 2016); of what begins with real coefficients, those are while it is rounded.
     data
         Its training split trains, its validation split selects; its test split is not read. Pixels enter as the
         program reads them. With no validation images the last epoch's program is returned, whatever it is like.
@@ -281,26 +281,33 @@ def finetune(
     ModelError
         When a program cannot be trained on, or does not read pixels.
     """
-    panel = [program, *teachers] if config.distill_weight else [program]
-    for number, member in enumerate(panel):
+    members = [program, *teachers] if config.distill_weight else [program]
+    for number, member in enumerate(members):
         name = f"teacher {number}" if number else "the program"
         expect_fit(name, member.input.shape, member.output.size, data)
         if not member.input.pixels:
             raise ModelError(f"{name} was not trained on plain pixels, so that how images enter it is not known")
     before = thaw(program)
     data = as_read(program, data)
-    first, *others = (Teacher(member, program.input) for member in panel)
+    itself, *others = (Teacher(member, program.input) for member in members)
     images = calibration_images(data)
-    teacher = Panel([first, *(other.match_spread(first, images) for other in others)], config.temperature)
-    stage = functools.partial(_train, data=data, teacher=teacher, checkpoints=checkpoints, say=say, progress=progress)
+
+    stage = functools.partial(_train, data=data, checkpoints=checkpoints, say=say, progress=progress)
+
+    def panel_of(first: nn.Module) -> Panel:
+        return Panel([first, *(other.match_spread(first, images) for other in others)], config.temperature)
+
     runs: dict[str, TrainResult] = {}
+    first: nn.Module = itself
     if unrounded is None:
         network = copy.deepcopy(before)
     else:
         if unrounded.config:
-            runs["refined"] = stage(unrounded.model, unrounded.config, name="refined")
+            runs["refined"] = stage(unrounded.model, unrounded.config, name="refined", teacher=panel_of(itself))
         network = quantised(unrounded.model, images, unrounded.plan, (data.mean, data.std))
-    runs["finetuned"] = stage(network, config, name="finetuned")
+        first = copy.deepcopy(unrounded.model).eval().requires_grad_(False)
+    with factored(first):
+        runs["finetuned"] = stage(network, config, name="finetuned", teacher=panel_of(first))
     now = runs["finetuned"].accuracy
     if now is not None and (was := evaluate(before, data.validation, data.mean, data.std)) > now:
         say(f"the program as it was has {was:.2f} %{'' if unrounded else ' and stays'}")

@@ -11,6 +11,7 @@ from horner.approximation import approximate_
 from horner.backends import reference
 from horner.frontend.convert import to_program
 from horner.frontend.teacher import Teacher
+from horner.frontend.thaw import thaw
 from horner.program.file import load
 
 
@@ -25,6 +26,18 @@ def test_a_teacher_says_what_its_program_does_but_for_roundings_and_is_not_train
     for mode in (True, False):
         said = teacher.train(mode)(images).detach().numpy()
         assert np.abs(said - outputs).mean() < program.output_scale
+
+
+def test_under_autocast_a_teacher_is_quick_and_a_student_exact():
+    model, images = networks.foreign("bottleneck"), networks.images(16)
+    program = to_program(model, images)
+    teacher, student = Teacher(program), thaw(program)
+    said, known = teacher(images), student(images)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        quick, exact = teacher(images).float(), student(images)
+    assert torch.equal(exact, known)
+    assert not torch.equal(quick, said)
+    assert (quick - said).abs().mean() < 4 * program.output_scale
 
 
 def test_images_are_taken_as_the_student_reads_them():

@@ -31,6 +31,8 @@ from horner.training.config import autocast_dtype, find_device, multiplies_bfloa
         ("schedule", "step"),
         ("augmentation", "flip"),
         ("precision", "float16"),
+        ("shown", "half"),
+        ("shown", "whole"),  # where nothing is hidden
     ],
 )
 def test_a_senseless_setting_is_named(setting, value):
@@ -43,6 +45,8 @@ def test_where_it_runs_does_not_decide_the_result():
     elsewhere = dataclasses.replace(config, threads=1, device="cpu", checkpoint_seconds=1.0)
     assert elsewhere.decides() == config.decides()
     assert dataclasses.replace(config, lr=0.1).decides() != config.decides()
+    hiding = dataclasses.replace(config, augmentation="crop-flip-cutout")
+    assert dataclasses.replace(hiding, shown="whole").decides() != hiding.decides()
 
 
 def test_a_missing_device_is_named():

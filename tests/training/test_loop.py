@@ -127,6 +127,32 @@ def test_a_teacher_is_followed(data):
         assert evaluate(student, data.test, data.mean, data.std) > 75
 
 
+@pytest.mark.parametrize("shown", ["same", "whole"])
+def test_a_teacher_is_shown_the_image_with_or_without_what_is_hidden(data, shown):
+    class Watched(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+            self.seen = []
+
+        def forward(self, images):
+            self.seen.append(images.detach().clone())
+            return super().forward(images)
+
+    bright = dataclasses.replace(data.train, images=data.train.images | 1)  # only what is hidden is 0
+    student, teacher = Watched(), Watched()
+    teacher.requires_grad_(False)
+    config = dataclasses.replace(
+        CONFIG, epochs=1, distill_weight=1.0, augmentation="crop-flip-cutout", shown=shown, channels_last=False
+    )
+    fit(student, dataclasses.replace(data, train=bright, validation=data.validation.take(0)), config, teacher=teacher)
+    steps = student.seen[-len(teacher.seen) :]  # before them it was tried on an image
+    for there, here in zip(teacher.seen, steps, strict=True):
+        hidden = (there != here).flatten(1).sum(1)
+        most = 7 * 7 if shown == "whole" else 0
+        assert hidden.max() == most  # fewer where it is hidden beyond the border of the shifted image
+        assert (here[there != here] == here.min()).all()
+
+
 def test_what_is_pasted_into_an_image_counts_by_its_own_label(data, monkeypatch):
     monkeypatch.setattr(loop, "augment", lambda images, kind: images)
     monkeypatch.setattr(loop, "cutmix", lambda images: (images, torch.full((len(images),), 0.25)))

@@ -82,8 +82,8 @@ def finetune(
 ) -> None:
     """Train a .horner file on, in the bits that it has: on more images or on others, or taught by other programs.
 
-    It needs the file alone, no dense network; the program as it was is one of the teachers. When interrupted, the same
-    command goes on where it stopped.
+    It needs the file alone, no dense network; the program as it was is one of the teachers, or, with --real, its
+    coefficients before rounding are. When interrupted, the same command goes on where it stopped.
     """
     for option, path in {"--record": record, "--real": real}.items():
         if path and not former:

@@ -6,6 +6,7 @@ then go on with it, and `horner.frontend.freeze` reads the integers off.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -189,6 +190,8 @@ class QuantisedNetwork(nn.Module):
         Whether `forward` simulates the integers of a program; `calibrate` turns it on. Saved with the state.
     pixels
         Whether the program will read pixels. Saved with the state.
+    exact
+        Whether `forward` ignores autocast: in bfloat16 the integers that sums make do not survive.
     """
 
     pixel_offset: torch.Tensor
@@ -202,13 +205,14 @@ class QuantisedNetwork(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.pixels = False
         self.quantise = False
+        self.exact = True
         self._last = {source: number for number, stage in enumerate(stages) for source in stage.sources}
         self._pooled = _pooled(stages)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits ``(n, classes)`` for images as the original network takes them."""
         outputs = images
-        with full_precision(images):  # integers do not survive bfloat16
+        with full_precision(images) if self.exact else contextlib.nullcontext():
             for outputs in self.trace(images):  # noqa: B007
                 pass
         if self.quantise:

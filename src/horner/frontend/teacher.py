@@ -16,7 +16,7 @@ from horner.program.program import Input, Program
 
 
 class Teacher(nn.Module):
-    """A program's logits for real images, up to float32's rounding of accumulators.
+    """A program's logits for real images, up to rounding of accumulators: float32's, or, under autocast, its type's.
 
     ``(n, channels, rows, columns)`` to ``(n, classes)``. Weights are expanded once.
 
@@ -37,6 +37,7 @@ class Teacher(nn.Module):
         self.brightness = (given.zero_point - own.zero_point) * own.scale
         self.register_buffer("logit_scale", torch.ones(()))
         self.network = thaw(program).requires_grad_(False)
+        self.network.exact = False
         for stage in self.network.stages:
             if isinstance(stage, ConvStage):
                 stage.weight = _Still(stage.weight)  # type: ignore[assignment]
@@ -49,7 +50,7 @@ class Teacher(nn.Module):
         logits: torch.Tensor = self.network(images)
         return logits * self.logit_scale
 
-    def match_spread(self, other: Teacher, images: torch.Tensor) -> Teacher:
+    def match_spread(self, other: nn.Module, images: torch.Tensor) -> Teacher:
         """Scale logits so that over some images they spread as much as another teacher's.
 
         One whose logits are five times as large is no surer of them than the other, it was only trained otherwise; a

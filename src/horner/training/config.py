@@ -12,6 +12,7 @@ from horner.errors import TrainingError
 Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["one-cycle", "cosine", "constant"]
 Augmentation = Literal["none", "shift", "affine", "crop-flip", "crop-flip-cutout", "crop-flip-cutmix"]
+Shown = Literal["same", "whole"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -47,6 +48,9 @@ class TrainConfig:
         ``crop-flip-cutmix``: half of such images with a rectangle of another, of any size, and as much of its label.
     distill_weight, temperature
         Share of the teacher in the loss and the softness of what it says (see :mod:`horner.training.distillation`).
+    shown
+        What the teacher judges: the ``same`` image as the student, or, with ``crop-flip-cutout``, the
+        ``whole`` of it, before the rectangle is hidden.
     precision
         Of the forward pass in training; validation is always float32. ``bfloat16`` is taken where the device
         multiplies it natively; elsewhere it would be emulated, several times slower than float32, which then is
@@ -81,6 +85,7 @@ class TrainConfig:
     augmentation: Augmentation = "none"
     distill_weight: float = 0.0
     temperature: float = 4.0
+    shown: Shown = "same"
     precision: Precision = "auto"
     device: str = "auto"
     channels_last: bool = True
@@ -104,6 +109,8 @@ class TrainConfig:
             raise TrainingError(f"distill_weight is a share from 0 to 1, not {self.distill_weight}")
         if not self.weight_decay >= 0 or not self.checkpoint_seconds >= 0:
             raise TrainingError("weight_decay and checkpoint_seconds are not negative")
+        if self.shown == "whole" and self.augmentation != "crop-flip-cutout":
+            raise TrainingError("shown = whole: of augmentations only crop-flip-cutout hides anything")
         for name, hint in get_type_hints(TrainConfig).items():
             choices = get_args(hint)
             if choices and isinstance(choices[0], str) and getattr(self, name) not in choices:
@@ -111,8 +118,8 @@ class TrainConfig:
 
     def decides(self) -> dict[str, object]:
         """Return the settings that the result depends on: not where it is computed, nor how often it is saved."""
-        elsewhere = {"device", "threads", "checkpoint_seconds"}
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in elsewhere}
+        left_out = {"device", "threads", "checkpoint_seconds", *(["shown"] if self.shown == "same" else [])}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in left_out}
 
 
 def find_device(name: str = "auto") -> torch.device:

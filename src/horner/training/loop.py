@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from horner.errors import InterruptedTrainingError, TrainingError
-from horner.training.augment import augment, cutmix, mixed_labels
+from horner.training.augment import augment, cutmix, cutout, mixed_labels
 from horner.training.batches import (
     as_tensor,
     epoch_order,
@@ -192,14 +192,19 @@ class Run:
     def train_step(self) -> None:
         """Take one step; everything random in it is seeded by where in the run it stands."""
         config, group = self.config, self.group
-        whole = self.order[step_range(self.step, self.steps, self.count)]
-        chosen = whole[group.rank :: group.size]
+        batch = self.order[step_range(self.step, self.steps, self.count)]
+        chosen = batch[group.rank :: group.size]
         seed_generators(seed_of(config.seed, "step", self.epoch, self.step, group.rank), self.device)
         done = self.epoch * self.steps + self.step
         set_lr(self.optimizer, config.lr * lr_factor(config.schedule, done, config.epochs * self.steps, config.warmup))
 
         labels = self.labels[chosen]
-        pixels, parts = augment(self.images[chosen], config.augmentation), None
+        pixels, parts, whole = self.images[chosen], None, None
+        if config.shown == "whole":
+            whole = augment(pixels, "crop-flip")
+            pixels = cutout(whole)
+        else:
+            pixels = augment(pixels, config.augmentation)
         if config.augmentation == "crop-flip-cutmix":
             pixels, parts = cutmix(pixels)
         x = normalise(pixels, self.mean, self.std, config.channels_last)
@@ -208,10 +213,11 @@ class Run:
             logits = self.wrapped(x).float()
         if parts is not None:
             labels = mixed_labels(labels, parts, logits.shape[1])
-        loss = self.loss_of(logits, labels, x, chosen)
+        shown = x if whole is None else normalise(whole, self.mean, self.std, config.channels_last)
+        loss = self.loss_of(logits, labels, shown, chosen)
         self.optimizer.zero_grad(set_to_none=True)
         if group.size > 1:  # processes are averaged alike although one may hold an image more
-            (loss * (len(chosen) * group.size / len(whole))).backward()
+            (loss * (len(chosen) * group.size / len(batch))).backward()
         else:
             loss.backward()
         if config.clip_norm is not None:
@@ -231,7 +237,7 @@ class Run:
             yield
 
     def loss_of(
-        self, logits: torch.Tensor, labels: torch.Tensor, x: torch.Tensor, chosen: torch.Tensor
+        self, logits: torch.Tensor, labels: torch.Tensor, shown: torch.Tensor, chosen: torch.Tensor
     ) -> torch.Tensor:
         """Return the batch's mean loss: the labels', and the teacher's where there is one."""
         config = self.config
@@ -242,7 +248,7 @@ class Run:
         else:
             teacher = self.teacher.one() if isinstance(self.teacher, Panel) else self.teacher
             with torch.no_grad(), self.mixed_precision():
-                said = teacher(x).float()
+                said = teacher(shown).float()
         return distillation_loss(
             logits,
             said,
