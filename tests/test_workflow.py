@@ -166,6 +166,9 @@ def test_a_record_goes_on_with_the_file_that_is_trained_on(data, trained, tmp_pa
     assert (run.sha256, run.account["file_bytes"]) == (sha256(more), more.stat().st_size)
     with pytest.raises(FileError, match="is that of another file than"):
         finetune_to_file(more, data, tuning, output, former=former)
+    again = Recording(tmp_path / "again.json", "horner finetune")
+    with pytest.raises(FileError, match=r"more\.horner was fine-tuned already, and a record tells of one fine-tuning"):
+        finetune_to_file(more, data, tuning, output, former=run, recording=again)
     assert {path.name for path in tmp_path.iterdir()} == {"m.horner", "m.json", "more.horner", "more.json"}
 
 

@@ -254,6 +254,11 @@ def finetune_to_file(
         raise FileError(f"the record given is that of another file than {file}: the SHA-256 differ")
     if recording and not former:
         raise FileError(f"to record this run, give the record of the one that made {file} too (--former)")
+    if recording and former and former.recipe.finetuning:
+        raise FileError(
+            f"{file} was fine-tuned already, and a record tells of one fine-tuning: leave out --record, or begin with "
+            "the file as it was before"
+        )
     if (recording or real) and former and former.recipe.data != data.name:
         raise FileError(f"a record is of one set of images: {file} was made from {former.recipe.data}, not {data.name}")
     base = dataclasses.replace(base or recipe(data.shape, batch_norm=True), **(changes or {}))
