@@ -213,8 +213,8 @@ class Run:
             logits = self.wrapped(x).float()
         if parts is not None:
             labels = mixed_labels(labels, parts, logits.shape[1])
-        shown = x if whole is None else normalise(whole, self.mean, self.std, config.channels_last)
-        loss = self.loss_of(logits, labels, shown, chosen)
+        judged = x if whole is None else normalise(whole, self.mean, self.std, config.channels_last)
+        loss = self.loss_of(logits, labels, judged, chosen)
         self.optimizer.zero_grad(set_to_none=True)
         if group.size > 1:  # processes are averaged alike although one may hold an image more
             (loss * (len(chosen) * group.size / len(batch))).backward()
@@ -237,9 +237,9 @@ class Run:
             yield
 
     def loss_of(
-        self, logits: torch.Tensor, labels: torch.Tensor, shown: torch.Tensor, chosen: torch.Tensor
+        self, logits: torch.Tensor, labels: torch.Tensor, judged: torch.Tensor, chosen: torch.Tensor
     ) -> torch.Tensor:
-        """Return the batch's mean loss: the labels', and the teacher's where there is one."""
+        """Return the batch's mean loss: the labels', and the teacher's, of what it judges, where there is one."""
         config = self.config
         if self.teacher is None:
             return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
@@ -248,7 +248,7 @@ class Run:
         else:
             teacher = self.teacher.one() if isinstance(self.teacher, Panel) else self.teacher
             with torch.no_grad(), self.mixed_precision():
-                said = teacher(shown).float()
+                said = teacher(judged).float()
         return distillation_loss(
             logits,
             said,
