@@ -118,6 +118,7 @@ class TrainConfig:
 
     def decides(self) -> dict[str, object]:
         """Return the settings that the result depends on: not where it is computed, nor how often it is saved."""
+        # the usual `shown` is left out, so that checkpoints and records from before it can still be compared
         left_out = {"device", "threads", "checkpoint_seconds", *(["shown"] if self.shown == "same" else [])}
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in left_out}
 
